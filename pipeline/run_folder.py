@@ -1,0 +1,122 @@
+"""The run folder: one folder a stage, each whole or absent.
+
+A stage writes into a temporary folder; its manifest (key, inputs, outputs with hashes) is written last, everything
+is fsynced, and the folder is renamed into place. So a folder with its final name is complete, always.
+A long stage may keep checkpoints in ``scratch``, which survives a cut-off and is removed on success.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run."""
+
+    root: Path
+
+    def stage(self, name: str) -> Path:
+        """Return the finished folder of a stage.
+
+        Raises:
+            FileNotFoundError: if that stage has not finished in this run.
+        """
+        folder = self.root / name
+        if not (folder / MANIFEST).is_file():
+            raise FileNotFoundError(f"{folder} is not there; run `mercato {name} CONFIG` or `mercato run CONFIG` first")
+        return folder
+
+    def scratch(self, name: str, key: str) -> Path:
+        """Return a folder for a stage's checkpoints; those of another key are removed first."""
+        folder = self.root / "scratch" / name
+        note = folder / "key"
+        if folder.exists() and (not note.is_file() or note.read_text() != key):
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        note.write_text(key)
+        return folder
+
+    def manifest(self, name: str) -> dict[str, Any] | None:
+        """Return the manifest of a finished stage, None before it has finished."""
+        path = self.root / name / MANIFEST
+        if not path.is_file():
+            return None
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        return manifest
+
+    def open_temporary(self, name: str) -> Path:
+        """Return an empty folder for a stage to write into, removing what a cut-off run left there."""
+        folder = self.root / f".{name}.tmp"
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        return folder
+
+    def commit(self, name: str, temporary: Path, manifest: dict[str, Any]) -> Path:
+        """Seal ``temporary`` with ``manifest`` (output hashes are added) and put it in the stage's place."""
+        outputs = {
+            str(path.relative_to(temporary)): {"sha256": sha256(path), "bytes": path.stat().st_size}
+            for path in sorted(temporary.rglob("*"))
+            if path.is_file()
+        }
+        (temporary / MANIFEST).write_text(json.dumps({**manifest, "outputs": outputs}, indent=1, ensure_ascii=False))
+        sync_tree(temporary)
+        final = self.root / name
+        former = self.root / f".{name}.old"
+        # A rename onto a folder that is not empty fails, so the former one steps aside first. A kill between the two
+        # renames leaves the stage absent, never half: it is run again.
+        if former.exists():
+            shutil.rmtree(former)
+        if final.exists():
+            os.replace(final, former)
+        os.replace(temporary, final)
+        _sync_folder(self.root)
+        shutil.rmtree(former, ignore_errors=True)
+        shutil.rmtree(self.root / "scratch" / name, ignore_errors=True)
+        return final
+
+
+def sha256(path: Path) -> str:
+    """Return the hex SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file below ``folder``, and the folders themselves, to disk."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        elif path.is_dir():
+            _sync_folder(path)
+    _sync_folder(folder)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a small file so that it is either whole or as it was."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

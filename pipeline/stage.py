@@ -1,0 +1,167 @@
+"""Stages: what each reads, when it may be skipped, and how it is sealed.
+
+A stage's key is a hash of its own settings, the package version and the outputs of the stages before it. A stage
+whose key is unchanged is skipped, and says so; one that was cut off left no folder and runs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from configs.schema import Config
+from pipeline.run_folder import FORMAT, RunFolder, sha256
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage has to say when it is done."""
+
+    lines: list[str]
+    """What it wrote and how well it went, for a person."""
+    published: list[Path] = field(default_factory=list)
+    """Files that it put into the run folder's root (``metrics.json``); a change to one makes the stage run again."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage gets: the whole config, the run folder, and an empty folder to write into."""
+
+    config: Config
+    run: RunFolder
+    out: Path
+    name: str
+    key: str
+
+    def scratch(self) -> Path:
+        """Return the folder for checkpoints that survive a cut-off of this very work."""
+        return self.run.scratch(self.name, self.key)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A verb of the pipeline and what it depends on."""
+
+    name: str
+    sections: tuple[str, ...]
+    """Sections of the config, or single settings as ``section.key``, that change its result."""
+    after: tuple[str, ...]
+    """Stages whose files it reads."""
+
+    @property
+    def function(self) -> Callable[[Work], Outcome]:
+        """The stage's function; imported here because torch alone takes seconds."""
+        module = self.name.replace("-", "_")
+        stage_function: Callable[[Work], Outcome] = getattr(import_module(f"pipeline.{module}"), module)
+        return stage_function
+
+
+STAGES = (
+    Stage("ingest", ("data", "bazaar"), ()),
+    Stage("prepare", ("data", "prepare", "text", "evaluate.targets", "run.seed"), ("ingest",)),
+    Stage("train-towers", ("towers", "text", "run.seed", "tracking.loggers"), ("prepare",)),
+    Stage("embed", ("text",), ("prepare", "train-towers")),
+    Stage("index", ("retrieval",), ("embed",)),
+    Stage(
+        "retrieve", ("retrieval", "evaluate.filter_seen", "evaluate.new_items_too"), ("prepare", "embed", "index")
+    ),
+    Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "embed", "retrieve")),
+    Stage("rank", ("ranking",), ("prepare", "embed", "retrieve", "train-ranker")),
+    Stage("evaluate", ("evaluate", "retrieval", "run.seed"), ("prepare", "embed", "index", "retrieve", "rank")),
+    Stage(
+        "export",
+        ("export", "text", "run.seed"),
+        ("ingest", "prepare", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
+    ),
+    Stage("register", ("tracking",), ("train-towers", "evaluate", "export")),
+)
+NAMES = tuple(stage.name for stage in STAGES)
+
+
+def run_stages(config: Config, names: Sequence[str] = NAMES, say: Callable[[str], None] = print) -> None:
+    """Run the named stages in their natural order, skipping those that are up to date."""
+    run = RunFolder(Path(config.run.folder))
+    run.root.mkdir(parents=True, exist_ok=True)
+    for stage in STAGES:
+        if stage.name in names:
+            run_stage(stage, config, run, say)
+
+
+def run_stage(stage: Stage, config: Config, run: RunFolder, say: Callable[[str], None] = print) -> None:
+    """Run one stage, or say that it is unchanged."""
+    for earlier in stage.after:
+        run.stage(earlier)
+    key = stage_key(stage, config, run)
+    if _is_current(run, stage.name, key):
+        say(f"{stage.name}: unchanged, skipped")
+        return
+    started = time.perf_counter()
+    temporary = run.open_temporary(stage.name)
+    outcome = stage.function(Work(config, run, temporary, stage.name, key))
+    seconds = time.perf_counter() - started
+    manifest = {
+        "format": FORMAT,
+        "stage": stage.name,
+        "key": key,
+        "mercato": version("mercato"),
+        "settings": _settings(stage, config),
+        "inputs": {name: outputs_digest(run, name) for name in stage.after},
+        "seconds": round(seconds, 1),
+        "published": {str(path.relative_to(run.root)): sha256(path) for path in outcome.published},
+    }
+    run.commit(stage.name, temporary, manifest)
+    for line in outcome.lines:
+        say(line)
+    say(f"{stage.name}: done in {seconds:.1f} s -> {run.root / stage.name}")
+
+
+def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
+    """Return the hash of everything that decides what the stage would write."""
+    facts: dict[str, Any] = {
+        "stage": stage.name,
+        "format": FORMAT,
+        "mercato": version("mercato"),
+        "settings": _settings(stage, config),
+        "inputs": {name: outputs_digest(run, name) for name in stage.after},
+    }
+    if stage.name == "ingest":
+        facts["files"] = _fingerprint(config)
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def outputs_digest(run: RunFolder, name: str) -> str:
+    """Return one hash over all output hashes of a finished stage."""
+    manifest = run.manifest(name) or {}
+    known = {"outputs": manifest.get("outputs"), "published": manifest.get("published")}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _is_current(run: RunFolder, name: str, key: str) -> bool:
+    manifest = run.manifest(name)
+    if manifest is None or manifest.get("key") != key:
+        return False
+    published: dict[str, str] = manifest.get("published", {})
+    return all((run.root / file).is_file() and sha256(run.root / file) == digest for file, digest in published.items())
+
+
+def _settings(stage: Stage, config: Config) -> dict[str, Any]:
+    whole = asdict(config)
+    chosen: dict[str, Any] = {}
+    for name in stage.sections:
+        section, _, setting = name.partition(".")
+        chosen[name] = whole[section][setting] if setting else whole[section]
+    return chosen
+
+
+def _fingerprint(config: Config) -> list[tuple[str, int, int]]:
+    """Return name, size and modification time of every input file, so that a changed log is read again."""
+    from commerce.tables import input_files
+
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in input_files(config.data)]
