@@ -12,10 +12,11 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from configs.errors import InputError
 from configs.schema import Config
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """A config file or override that does not fit the schema; the message says what to do."""
 
 
@@ -31,7 +32,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     file = _find(Path(path))
     schema = OmegaConf.structured(Config)
-    OmegaConf.set_struct(schema, True)
     try:
         loaded = OmegaConf.load(file)
     except yaml.YAMLError as error:
@@ -41,7 +41,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     _refuse_unknown(OmegaConf.to_container(loaded), Config, str(file))
     dotted = [_override(text) for text in overrides]
     try:
-        merged = OmegaConf.merge(schema, loaded, *dotted)
+        merged = schema
+        for change in (loaded, *dotted):
+            merged = OmegaConf.merge(_without_replaced_mappings(merged, change), change)
         if OmegaConf.is_missing(merged.run, "name"):
             merged.run.name = file.stem
         OmegaConf.resolve(merged)
@@ -72,6 +74,15 @@ def _find(path: Path) -> Path:
     near = difflib.get_close_matches(path.stem, names, n=1)
     hint = f"did you mean configs/{near[0]}.yaml? " if near else ""
     raise ConfigError(f"no config file {path}; {hint}shipped configs are {', '.join(names)}")
+
+
+def _without_replaced_mappings(settings: DictConfig, change: DictConfig) -> DictConfig:
+    """Empty the mappings (``prepare.targets``) that ``change`` gives: they replace the default instead of joining it."""
+    for name in change:
+        for key in change[name]:
+            if OmegaConf.is_dict(settings[name][key]):
+                settings[name][key] = {}
+    return settings
 
 
 def _override(text: str) -> DictConfig:

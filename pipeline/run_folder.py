@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.errors import InputError
+
 MANIFEST = "manifest.json"
 FORMAT = 1
 
@@ -29,11 +31,11 @@ class RunFolder:
         """Return the finished folder of a stage.
 
         Raises:
-            FileNotFoundError: if that stage has not finished in this run.
+            InputError: if that stage has not finished in this run.
         """
         folder = self.root / name
         if not (folder / MANIFEST).is_file():
-            raise FileNotFoundError(f"{folder} is not there; run `mercato {name} CONFIG` or `mercato run CONFIG` first")
+            raise InputError(f"{folder} is not there; run `mercato {name} CONFIG` or `mercato run CONFIG` first")
         return folder
 
     def scratch(self, name: str, key: str) -> Path:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -69,9 +72,7 @@ STAGES = (
     Stage("train-towers", ("towers", "text", "run.seed", "tracking.loggers"), ("prepare",)),
     Stage("embed", ("text",), ("prepare", "train-towers")),
     Stage("index", ("retrieval",), ("embed",)),
-    Stage(
-        "retrieve", ("retrieval", "evaluate.filter_seen", "evaluate.new_items_too"), ("prepare", "embed", "index")
-    ),
+    Stage("retrieve", ("retrieval", "evaluate.filter_seen", "evaluate.new_items_too"), ("prepare", "embed", "index")),
     Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "embed", "retrieve")),
     Stage("rank", ("ranking",), ("prepare", "embed", "retrieve", "train-ranker")),
     Stage("evaluate", ("evaluate", "retrieval", "run.seed"), ("prepare", "embed", "index", "retrieve", "rank")),
@@ -96,6 +97,9 @@ def run_stages(config: Config, names: Sequence[str] = NAMES, say: Callable[[str]
 
 def run_stage(stage: Stage, config: Config, run: RunFolder, say: Callable[[str], None] = print) -> None:
     """Run one stage, or say that it is unchanged."""
+    if global_rank() > 0:
+        _help_train(stage, config, run)
+        return
     for earlier in stage.after:
         run.stage(earlier)
     key = stage_key(stage, config, run)
@@ -120,6 +124,28 @@ def run_stage(stage: Stage, config: Config, run: RunFolder, say: Callable[[str],
     for line in outcome.lines:
         say(line)
     say(f"{stage.name}: done in {seconds:.1f} s -> {run.root / stage.name}")
+
+
+def global_rank() -> int:
+    """Return this process's rank among those that torchrun, SLURM or Lightning started together; 0 when alone."""
+    for variable in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"):
+        value = os.environ.get(variable, "0")
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return 0
+
+
+def _help_train(stage: Stage, config: Config, run: RunFolder) -> None:
+    """Take a rank's part in a training, writing nothing: only rank 0 seals stages.
+
+    Lightning starts the same command again for each further rank, so every verb arrives here too.
+    """
+    if stage.name != "train-towers":
+        return
+    key = stage_key(stage, config, run)
+    with tempfile.TemporaryDirectory() as nowhere:
+        stage.function(Work(config, run, Path(nowhere), stage.name, key))
+    sys.exit(0)
 
 
 def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:

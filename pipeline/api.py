@@ -1,0 +1,50 @@
+"""The verbs of the command line as a Python API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configs.load import load_config
+from pipeline.stage import NAMES, run_stages
+from pipeline.threads import limit_threads
+
+if TYPE_CHECKING:
+    from serving.runtime import Runtime
+
+
+class Run:
+    """One config and its run folder.
+
+    Example:
+        run = Run("configs/bazaar.yaml", "towers.max_epochs=3")
+        run.run()
+        print(run.metrics()["systems"]["mercato"]["ndcg@10"])
+        print(run.runtime().recommend(user="u17", k=5))
+    """
+
+    def __init__(self, config: str | Path, *overrides: str) -> None:
+        """Read ``config`` with ``section.key=value`` overrides; raises ``ConfigError`` before any work."""
+        self.config = load_config(config, overrides)
+        self.folder = Path(self.config.run.folder)
+        limit_threads(self.config.run.threads)
+
+    def run(self, *stages: str, say: Callable[[str], None] = print) -> None:
+        """Run the named stages, all by default; those that are up to date are skipped."""
+        unknown = sorted(set(stages) - set(NAMES))
+        if unknown:
+            raise ValueError(f"no stage {', '.join(unknown)}; stages are {', '.join(NAMES)}")
+        run_stages(self.config, stages or NAMES, say)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return ``metrics.json`` as written by ``evaluate``."""
+        metrics: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text())
+        return metrics
+
+    def runtime(self) -> Runtime:
+        """Open the bundle written by ``export``."""
+        from serving.runtime import Runtime
+
+        return Runtime(self.folder / "bundle")

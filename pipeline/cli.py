@@ -1,0 +1,158 @@
+"""The command line: ``mercato STAGE CONFIG [key=value ...]`` runs a stage; tools that read a run or a bundle take flags.
+
+Heavy libraries are imported inside the verbs, so that ``mercato --help`` answers at once and a serving machine
+without torch can ``verify`` and ``recommend``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from configs.errors import InputError
+
+_RUN = "Run all stages; those that are up to date are skipped."
+_CONFIG = "Print the config as resolved, every setting in it."
+_STAGES = {
+    "ingest": "Read the shop's tables, check them, give out integer codes.",
+    "prepare": "Make histories, windows, requests, features and texts.",
+    "train-towers": "Train the user and item towers.",
+    "embed": "Write the vectors of items and of each request's user.",
+    "index": "Build the FAISS index over the item vectors.",
+    "retrieve": "Find some hundred candidates per request from every source.",
+    "train-ranker": "Train the cross-encoder and let the gate judge it.",
+    "rank": "Put the candidates in the order that ships.",
+    "evaluate": "Measure against the baselines; write metrics.json.",
+    "export": "Write the sealed bundle.",
+    "register": "Log the run and register its bundle in MLflow.",
+}
+_TOOLS = {
+    "verify": ("serving.commands", "Check a bundle's hashes and replay its golden requests."),
+    "recommend": ("serving.commands", "Answer one request from a bundle."),
+    "show": ("pipeline.show", "Print what a finished run found out."),
+}
+
+
+class _Verbs(click.Group):
+    """A group that lists its verbs in the order of the data and imports a tool only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["run", *_STAGES, "config", *_TOOLS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _TOOLS:
+            command: click.Command = getattr(importlib.import_module(_TOOLS[cmd_name][0]), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        helps = {"run": _RUN, **_STAGES, "config": _CONFIG} | {name: text for name, (_, text) in _TOOLS.items()}
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, helps[name]) for name in self.list_commands(ctx)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f"did you mean {near[0]}?" if near else "see mercato --help"
+            ctx.fail(f"there is no verb {args[0]!r}; {hint}")
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mercato")
+def commands() -> None:
+    """Turn a shop's logs into personalised retrieval and ranking.
+
+    A stage takes a config and overrides: mercato train-towers configs/bazaar.yaml towers.dim=64
+    """
+
+
+def _stage_command(name: str, short_help: str) -> click.Command:
+    def call(config: str, overrides: tuple[str, ...]) -> None:
+        _run(config, overrides, (name,))
+
+    return _with_config(call, name, short_help)
+
+
+def _with_config(function: Callable[..., None], name: str, short_help: str) -> click.Command:
+    parameters: list[click.Parameter] = [
+        click.Argument(["config"], metavar="CONFIG"),
+        click.Argument(["overrides"], nargs=-1, metavar="[KEY=VALUE]..."),
+    ]
+    return click.Command(name, callback=function, params=parameters, help=short_help, short_help=short_help)
+
+
+def _run(config: str, overrides: tuple[str, ...], stages: tuple[str, ...]) -> None:
+    _need_training_extra()
+    from configs.load import load_config
+    from pipeline.threads import limit_threads
+
+    loaded = load_config(config, overrides)
+    limit_threads(loaded.run.threads)
+    from pipeline.stage import run_stages
+
+    run_stages(loaded, stages, click.echo)
+
+
+def _run_all(config: str, overrides: tuple[str, ...]) -> None:
+    _run(config, overrides, tuple(_STAGES))
+
+
+def _print_config(config: str, overrides: tuple[str, ...]) -> None:
+    _need_training_extra()
+    from configs.load import as_yaml, load_config
+
+    click.echo(as_yaml(load_config(config, overrides)), nl=False)
+
+
+def _need_training_extra() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("omegaconf", "ibis", "torch", "lightning") if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"this verb needs {', '.join(missing)}, which the serving runtime leaves out; "
+            "install with pip install 'mercato[cpu,train]' (or gpu instead of cpu)"
+        )
+
+
+commands.add_command(_with_config(_run_all, "run", _RUN))
+for _name, _help in _STAGES.items():
+    commands.add_command(_stage_command(_name, _help))
+commands.add_command(_with_config(_print_config, "config", _CONFIG))
+
+
+def main() -> None:
+    """Run the command line; what a person can mend ends in one sentence and exit code 1."""
+    # Ids of a Windows or C locale terminal must not kill the output of Chinese titles.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        commands()
+    except InputError as error:
+        click.echo(f"mercato: {error}", err=True)
+        sys.exit(1)
+
+
+def run_folder_of(path: Path) -> Path:
+    """Return the run folder meant by ``path``: the folder itself, or the one that a config names."""
+    if path.is_dir():
+        return path
+    _need_training_extra()
+    from configs.load import load_config
+
+    return Path(load_config(path).run.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from configs.load import ConfigError, as_yaml, load_config, shipped_configs
+
+
+@pytest.fixture()
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "corner_shop.yaml"
+    path.write_text("towers:\n  dim: 32\n")
+    return path
+
+
+def test_yaml_holds_only_what_differs(file):
+    config = load_config(file)
+    assert config.towers.dim == 32
+    assert config.towers.heads == 2  # the schema's default
+
+
+def test_a_run_is_named_after_its_file(file):
+    config = load_config(file)
+    assert config.run.name == "corner_shop"
+    assert config.run.folder == "runs/corner_shop"
+    assert config.tracking.model == "mercato-corner_shop"
+
+
+def test_an_override_wins_over_the_file(file):
+    assert load_config(file, ["towers.dim=64", "evaluate.at=[5,10]"]).towers.dim == 64
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("towers.dmi=64", "did you mean towers.dim"),
+        ("tower.dim=64", "did you mean towers"),
+        ("temperature=0.1", "did you mean towers.temperature"),
+        ("towers.dim=wide", "towers.dim"),
+        ("towers.dim", "no '='"),
+        ("towers=3", "must hold settings"),
+    ],
+)
+def test_a_wrong_override_says_what_to_do(file, override, said):
+    with pytest.raises(ConfigError, match=said):
+        load_config(file, [override])
+
+
+def test_a_typo_in_the_file_names_the_nearest_key(tmp_path):
+    path = tmp_path / "shop.yaml"
+    path.write_text("retrieval:\n  candidate: 10\n")
+    with pytest.raises(ConfigError, match=r"retrieval\.candidate; did you mean retrieval\.candidates"):
+        load_config(path)
+
+
+def test_a_missing_file_names_the_nearest_shipped_one(tmp_path):
+    with pytest.raises(ConfigError, match=r"did you mean configs/bazaar\.yaml"):
+        load_config(tmp_path / "bazar.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(shipped_configs().glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_config_loads_and_opens_with_its_command(path):
+    config = load_config(path)
+    assert config.run.name == path.stem
+    assert path.read_text().startswith("#")
+    assert f"mercato run configs/{path.name}" in path.read_text()
+
+
+def test_what_is_printed_loads_again(file, tmp_path):
+    config = load_config(file, ["prepare.targets={purchase: 1.0, cart: 0.5}"])
+    again = tmp_path / "again.yaml"
+    again.write_text(as_yaml(config))
+    assert load_config(again) == config
+
+
+def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
+    assert load_config(file, ["prepare.targets={view: 1.0}"]).prepare.targets == {"view": 1.0}

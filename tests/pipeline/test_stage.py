@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+
+import pipeline.stage
+from configs.load import load_config
+from pipeline.run_folder import RunFolder
+from pipeline.stage import STAGES, Outcome, Stage, Work, run_stage
+
+
+@pytest.fixture()
+def config(tmp_path):
+    (tmp_path / "shop.yaml").write_text("data:\n  reader: bazaar\n")
+    return load_config(tmp_path / "shop.yaml", [f"run.folder={tmp_path / 'run'}"])
+
+
+@pytest.fixture()
+def counted(monkeypatch):
+    """Two stages, a then b, that count their runs; a's result follows from towers.dim, b's from a's file."""
+    runs: list[str] = []
+
+    def work_of(work: Work) -> Outcome:
+        runs.append(work.name)
+        text = f"{work.config.towers.dim > 64}" if work.name == "a" else (work.run.stage("a") / "file").read_text()
+        (work.out / "file").write_text(text)
+        return Outcome([])
+
+    monkeypatch.setattr(Stage, "function", property(lambda self: work_of))
+    return Stage("a", ("towers.dim",), ()), Stage("b", (), ("a",)), runs
+
+
+def run_both(stages, config, said=None):
+    run = RunFolder(Path(config.run.folder))
+    run.root.mkdir(exist_ok=True)
+    for stage in stages:
+        run_stage(stage, config, run, (said if said is not None else []).append)
+
+
+def test_an_unchanged_stage_is_skipped_and_says_so(config, counted):
+    a, b, runs = counted
+    said: list[str] = []
+    run_both((a, b), config)
+    run_both((a, b), config, said)
+    assert runs == ["a", "b"]
+    assert said == ["a: unchanged, skipped", "b: unchanged, skipped"]
+
+
+def test_a_changed_setting_runs_its_stage_and_what_follows_from_a_changed_output(config, counted):
+    a, b, runs = counted
+    run_both((a, b), config)
+    config.towers.dim = 8
+    run_both((a, b), config)
+    assert runs == ["a", "b", "a", "b"]
+
+
+def test_a_stage_whose_inputs_came_out_the_same_is_not_run_again(config, counted):
+    a, b, runs = counted
+    config.towers.dim = 8
+    run_both((a, b), config)
+    config.towers.dim = 16  # another key for a, but the same file
+    run_both((a, b), config)
+    assert runs == ["a", "b", "a"]
+
+
+def test_a_setting_of_no_concern_changes_nothing(config, counted):
+    a, b, runs = counted
+    run_both((a, b), config)
+    config.ranking.depth = 3
+    run_both((a, b), config)
+    assert runs == ["a", "b"]
+
+
+def test_a_published_file_that_was_changed_is_made_again(config, monkeypatch):
+    def publish(work: Work) -> Outcome:
+        path = work.run.root / "metrics.json"
+        path.write_text("{}")
+        return Outcome([], [path])
+
+    monkeypatch.setattr(Stage, "function", property(lambda self: publish))
+    stage = Stage("evaluate", (), ())
+    said: list[str] = []
+    run_both((stage,), config)
+    (Path(config.run.folder) / "metrics.json").write_text("tampered")
+    run_both((stage,), config, said)
+    assert "done" in said[0]
+
+
+def test_a_further_rank_helps_to_train_and_writes_nothing(config, counted, monkeypatch):
+    a, b, runs = counted
+    run_both((a, b), config)
+    runs.clear()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    run_both((a, b), config)
+    assert runs == []  # not its job
+    towers = Stage("train-towers", (), ("a",))
+    monkeypatch.setattr(Stage, "function", property(lambda self: lambda work: runs.append(work.name) or Outcome([])))
+    with pytest.raises(SystemExit):
+        run_both((towers,), config)
+    assert runs == ["train-towers"]
+    assert not (Path(config.run.folder) / "train-towers").exists()
+
+
+def test_every_stage_names_settings_and_stages_that_exist(config):
+    names: list[str] = []
+    for stage in STAGES:
+        assert set(stage.after) <= set(names)
+        assert pipeline.stage._settings(stage, config)
+        names.append(stage.name)
