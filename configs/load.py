@@ -32,6 +32,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """
     file = _find(Path(path))
     schema = OmegaConf.structured(Config)
+    schema.run.name = file.stem
     try:
         loaded = OmegaConf.load(file)
     except yaml.YAMLError as error:
@@ -44,8 +45,6 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         merged = schema
         for change in (loaded, *dotted):
             merged = OmegaConf.merge(_without_replaced_mappings(merged, change), change)
-        if OmegaConf.is_missing(merged.run, "name"):
-            merged.run.name = file.stem
         OmegaConf.resolve(merged)
         return cast(Config, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
@@ -77,7 +76,7 @@ def _find(path: Path) -> Path:
 
 
 def _without_replaced_mappings(settings: DictConfig, change: DictConfig) -> DictConfig:
-    """Empty the mappings (``prepare.targets``) that ``change`` gives: they replace the default instead of joining it."""
+    """Empty the mappings (``prepare.targets``) that ``change`` gives: they replace the default."""
     for name in change:
         for key in change[name]:
             if OmegaConf.is_dict(settings[name][key]):
@@ -86,7 +85,7 @@ def _without_replaced_mappings(settings: DictConfig, change: DictConfig) -> Dict
 
 
 def _override(text: str) -> DictConfig:
-    key, equals, _ = text.partition("=")
+    equals = "=" in text
     if not equals:
         raise ConfigError(f"override {text!r} has no '='; write it as section.key=value, e.g. run.seed=1")
     try:

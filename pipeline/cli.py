@@ -1,4 +1,4 @@
-"""The command line: ``mercato STAGE CONFIG [key=value ...]`` runs a stage; tools that read a run or a bundle take flags.
+"""The command line: ``mercato STAGE CONFIG [key=value ...]``; tools that read a run or a bundle take flags.
 
 Heavy libraries are imported inside the verbs, so that ``mercato --help`` answers at once and a serving machine
 without torch can ``verify`` and ``recommend``.

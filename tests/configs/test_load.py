@@ -5,7 +5,7 @@ import pytest
 from configs.load import ConfigError, as_yaml, load_config, shipped_configs
 
 
-@pytest.fixture()
+@pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "corner_shop.yaml"
     path.write_text("towers:\n  dim: 32\n")

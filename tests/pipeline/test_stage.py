@@ -8,13 +8,13 @@ from pipeline.run_folder import RunFolder
 from pipeline.stage import STAGES, Outcome, Stage, Work, run_stage
 
 
-@pytest.fixture()
+@pytest.fixture
 def config(tmp_path):
     (tmp_path / "shop.yaml").write_text("data:\n  reader: bazaar\n")
     return load_config(tmp_path / "shop.yaml", [f"run.folder={tmp_path / 'run'}"])
 
 
-@pytest.fixture()
+@pytest.fixture
 def counted(monkeypatch):
     """Two stages, a then b, that count their runs; a's result follows from towers.dim, b's from a's file."""
     runs: list[str] = []
