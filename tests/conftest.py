@@ -1,0 +1,44 @@
+import os
+
+# Before torch, FAISS or DuckDB are imported anywhere: two processes on two cores must not fight.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MERCATO_HASH_KEY", "key-of-the-tests")
+
+import pytest
+
+TINY = (
+    "bazaar.users=300",
+    "bazaar.items=200",
+    "towers.max_epochs=2",
+    "ranking.train_requests=100",
+    "evaluate.bootstrap=200",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_overrides():
+    """Return a function: a folder -> overrides for a bazaar of seconds, all of it below that folder."""
+    return _tiny_overrides
+
+
+def _tiny_overrides(folder):
+    return [
+        *TINY,
+        f"run.folder={folder / 'run'}",
+        f"text.cache={folder / 'text'}",
+        f"tracking.uri=sqlite:///{folder / 'mlflow.db'}",
+    ]
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A finished run of a tiny bazaar: (Run, what it said)."""
+    from pipeline.api import Run
+
+    folder = tmp_path_factory.mktemp("tiny")
+    run = Run("configs/bazaar.yaml", *_tiny_overrides(folder))
+    said: list[str] = []
+    run.run(say=said.append)
+    return run, said
