@@ -1,0 +1,219 @@
+"""How good ranked lists are: one short section per measure, each with its source and where its name clashes.
+
+A list is a row of ``ranked``, int32 ``[requests, depth]``, best first, ``NO_ITEM`` where it ends early. What the user
+then chose is ``Relevant``. ``find`` notes once where each relevant item stands; every measure reads those ranks and
+answers per request, float64 ``[requests]``, so that averages, segments and intervals are made from the same numbers.
+An item counts once, at its first place. A request that no list came for scores 0: silence is not skipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ABSENT = np.iinfo(np.int32).max
+"""Rank of a relevant item that is not in the list."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Relevant:
+    """The items each request should have been shown; those of request r are ``items[offsets[r]:offsets[r + 1]]``."""
+
+    offsets: NDArray[np.int64]
+    """``[requests + 1]``."""
+    items: NDArray[np.int32]
+    """``[relevant]``, distinct within a request."""
+    gains: NDArray[np.float32]
+    """``[relevant]``, positive: what one is worth, as ``targets`` says."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Relevant items per request, ``[requests]``."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Request of each relevant item, ``[relevant]``."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    def only(self, keep: NDArray[np.bool_]) -> Relevant:
+        """Return the relevant items for which ``keep`` ([relevant]) is true; requests may end up with none."""
+        counts = np.bincount(self.rows[keep], minlength=len(self))
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return Relevant(offsets, self.items[keep], self.gains[keep])
+
+    def of(self, requests: NDArray[np.bool_]) -> Relevant:
+        """Return the relevant items of the requests for which ``requests`` ([requests]) is true, and those alone."""
+        flat = np.repeat(requests, self.counts)
+        offsets = np.concatenate([[0], np.cumsum(self.counts[requests])]).astype(np.int64)
+        return Relevant(offsets, self.items[flat], self.gains[flat])
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where each relevant item stands in its request's list: ``ranks`` int32 ``[relevant]``, from 0, or ``ABSENT``."""
+
+    ranks: NDArray[np.int32]
+    relevant: Relevant
+
+    def __len__(self) -> int:
+        return len(self.relevant)
+
+    def only(self, keep: NDArray[np.bool_]) -> Found:
+        """Return what remains when only some relevant items count (``[relevant]``); emptied requests go."""
+        fewer = self.relevant.only(keep)
+        return Found(self.ranks[keep], fewer.of(fewer.counts > 0))
+
+    def of(self, requests: NDArray[np.bool_]) -> Found:
+        """Return some requests (``[requests]``) alone."""
+        return Found(self.ranks[np.repeat(requests, self.relevant.counts)], self.relevant.of(requests))
+
+
+def find(ranked: NDArray[np.int32], relevant: Relevant, block: int = 65_536) -> Found:
+    """Note where each relevant item stands.
+
+    Args:
+        ranked: ``[requests, depth]``, best first, ``NO_ITEM`` padded.
+        relevant: at least one item for every request.
+        block: requests looked at together; bounds memory, changes nothing.
+
+    Raises:
+        ValueError: if the numbers of requests differ, a request has no relevant item, or a gain is not positive.
+    """
+    if len(ranked) != len(relevant):
+        raise ValueError(f"{len(ranked):,} ranked lists for {len(relevant):,} requests; give one row per request")
+    empty = np.flatnonzero(relevant.counts == 0)
+    if len(empty):
+        raise ValueError(
+            f"{len(empty):,} of {len(relevant):,} requests have no relevant item (first: rows {empty[:3].tolist()}), "
+            "so no measure is defined for them; drop them and count them"
+        )
+    if not np.all(relevant.gains > 0):
+        raise ValueError(f"gains must be positive, the smallest is {relevant.gains.min()}; leave such items out")
+    ranks = np.full(len(relevant.items), ABSENT, dtype=np.int32)
+    for start in range(0, len(ranked), block):
+        stop = min(start + block, len(ranked))
+        span = slice(int(relevant.offsets[start]), int(relevant.offsets[stop]))
+        rows = np.repeat(np.arange(stop - start), relevant.counts[start:stop])
+        ranks[span] = _find_block(ranked[start:stop], rows, relevant.items[span])
+    return Found(ranks, relevant)
+
+
+def _find_block(ranked: NDArray[np.int32], rows: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.int32]:
+    ranks = np.full(len(items), ABSENT, dtype=np.int32)
+    if not ranked.size:
+        return ranks
+    # (request, item) as one integer, so that all lists are searched at once.
+    width = int(max(ranked.max(), items.max())) + 1
+    wanted = rows * width + items
+    order = np.argsort(wanted)
+    wanted = wanted[order]
+    shown = (np.arange(len(ranked))[:, None] * width + ranked).ravel()
+    place = np.minimum(np.searchsorted(wanted, shown), len(wanted) - 1)
+    hits = np.flatnonzero((wanted[place] == shown) & (ranked.ravel() >= 0))
+    # Backwards, so that the best place of an item listed twice is written last.
+    hits = hits[::-1]
+    ranks[order[place[hits]]] = hits % ranked.shape[1]
+    return ranks
+
+
+# Recall@k: share of the relevant items among the first k. Cleverdon 1967.
+# Clash: some libraries divide by min(k, relevant). With one relevant item a request it equals the hit rate, which
+# papers on leave-last-out then call either name.
+
+
+def recall(found: Found, k: int) -> Floats:
+    """Return (relevant items in the first k) / (relevant items)."""
+    return _sum(found, (found.ranks < k).astype(np.float64)) / found.relevant.counts
+
+
+# Hit rate@k: whether any relevant item is among the first k. Deshpande & Karypis 2004.
+# Clash: also called success@k; "hit ratio" is recall in some papers.
+
+
+def hit_rate(found: Found, k: int) -> Floats:
+    """Return 1 where any relevant item is in the first k, else 0."""
+    return (_first(found) < k).astype(np.float64)
+
+
+# MRR@k: one over the place of the first relevant item, 0 beyond k. Voorhees 1999, TREC-8.
+# Clash: without a cut-off the tail adds a little; so the k is always named here.
+
+
+def mrr(found: Found, k: int) -> Floats:
+    """Return 1 / (place of the first relevant item, from 1), 0 where it is beyond k."""
+    first = _first(found)
+    return np.where(first < k, 1.0 / (first + 1.0), 0.0).astype(np.float64)
+
+
+# MAP@k: mean over the relevant items of the precision at their places. Buckley & Voorhees 2000.
+# Divided by min(k, relevant), so that a perfect list scores 1; trec_eval's map_cut divides by relevant.
+
+
+def average_precision(found: Found, k: int) -> Floats:
+    """Return the sum of precision at each hit in the first k, over min(k, relevant)."""
+    rows, counts = found.relevant.rows, found.relevant.counts
+    order = np.lexsort((found.ranks, rows))
+    ranks = found.ranks[order].astype(np.float64)
+    nth = np.arange(len(ranks)) - np.repeat(found.relevant.offsets[:-1], counts) + 1.0
+    precision = np.where(ranks < k, nth / (ranks + 1.0), 0.0)
+    return np.bincount(rows, weights=precision, minlength=len(found)) / np.minimum(k, counts)
+
+
+# NDCG@k: discounted gain over the ideal list's, discount 1 / log2(place + 1). Järvelin & Kekäläinen 2002.
+# Binary: each relevant item gains 1. Graded: it gains what `targets` gave it, linearly.
+# Clash: web search gains 2^grade - 1 (Burges et al. 2005), which agrees with ours on gains of 0 and 1 only.
+# The ideal list holds the best min(k, relevant) items, also those that retrieval could not reach.
+
+
+def ndcg(found: Found, k: int) -> Floats:
+    """Return binary NDCG: every relevant item gains 1."""
+    ideal = np.concatenate([[0.0], np.cumsum(_discount(np.arange(k)))])
+    gained = np.where(found.ranks < k, _discount(found.ranks), 0.0)
+    best: Floats = ideal[np.minimum(k, found.relevant.counts)]
+    return _sum(found, gained) / best
+
+
+def graded_ndcg(found: Found, k: int) -> Floats:
+    """Return NDCG with the gains as given: sum of gain / log2(place + 1) over the same of the ideal list."""
+    relevant = found.relevant
+    gains: Floats = relevant.gains.astype(np.float64)
+    gained = np.where(found.ranks < k, gains * _discount(found.ranks), 0.0)
+    order = np.lexsort((-gains, relevant.rows))
+    nth = np.arange(len(order)) - np.repeat(relevant.offsets[:-1], relevant.counts)
+    ideal = np.where(nth < k, gains[order] * _discount(nth), 0.0)
+    return _sum(found, gained) / _sum(found, ideal)
+
+
+RANKED = {
+    "recall": recall,
+    "ndcg": ndcg,
+    "graded_ndcg": graded_ndcg,
+    "mrr": mrr,
+    "hit_rate": hit_rate,
+    "map": average_precision,
+}
+"""Measures of where the relevant items stand, by the name that reports use: ``recall@10``."""
+
+
+def _sum(found: Found, values: NDArray[np.floating]) -> Floats:
+    return np.bincount(found.relevant.rows, weights=values, minlength=len(found)).astype(np.float64)
+
+
+def _first(found: Found) -> Floats:
+    """Return the best rank of any relevant item, ``[requests]``."""
+    if not len(found):
+        return np.empty(0)
+    # reduceat would answer nonsense for a request without relevant items; find has refused those.
+    return np.minimum.reduceat(found.ranks, found.relevant.offsets[:-1]).astype(np.float64)
+
+
+def _discount(ranks: NDArray[np.int32] | NDArray[np.int64]) -> Floats:
+    return 1.0 / np.log2(ranks.astype(np.float64) + 2.0)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from commerce.intervals import bootstrap, bootstrap_columns, paired, user_weights
+
+SETTINGS = {"resamples": 500, "confidence": 0.95, "seed": 0}
+
+
+def test_the_value_is_the_mean_over_requests():
+    interval = bootstrap(np.array([1.0, 0.0, 0.5, 0.5]), np.array([3, 3, 9, 11]), **SETTINGS)
+    assert interval.value == pytest.approx(0.5)
+    assert interval.low <= interval.value <= interval.high
+
+
+def test_one_user_is_always_drawn_whole():
+    # Four different values, but of one user: resampling users can never change their mean.
+    interval = bootstrap(np.array([0.0, 1.0, 0.0, 1.0]), np.zeros(4, int), **SETTINGS)
+    assert (interval.low, interval.value, interval.high) == (0.5, 0.5, 0.5)
+
+
+def test_requests_of_one_user_travel_together():
+    # 40 users with ten equal requests each know as little as 40 requests, not as much as 400.
+    rng = np.random.default_rng(1)
+    one_each = rng.random(40)
+    alone = bootstrap(one_each, np.arange(40), **SETTINGS)
+    together = bootstrap(np.repeat(one_each, 10), np.repeat(np.arange(40), 10), **SETTINGS)
+    assert (together.low, together.high) == pytest.approx((alone.low, alone.high))
+
+
+def test_the_width_is_that_of_the_standard_error():
+    values = np.random.default_rng(2).random(1000)
+    interval = bootstrap(values, np.arange(1000), resamples=4000, confidence=0.95, seed=0)
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(1000), rel=0.05)
+
+
+def test_a_constant_gain_on_every_request_is_certain():
+    b = np.random.default_rng(3).random(50)
+    gain = paired(b + 0.01, b, np.arange(50), **SETTINGS)
+    assert (gain.low, gain.high) == pytest.approx((0.01, 0.01))
+
+
+def test_a_system_does_not_differ_from_itself():
+    values = np.random.default_rng(4).random(50)
+    assert paired(values, values, np.arange(50), **SETTINGS).as_dict() == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_columns_share_their_draws():
+    values = np.random.default_rng(5).random((30, 3))
+    users = np.arange(30) // 2
+    together = bootstrap_columns(values, users, **SETTINGS)
+    for column, interval in zip(values.T, together, strict=True):
+        assert interval.as_dict() == pytest.approx(bootstrap(column, users, **SETTINGS).as_dict())
+
+
+def test_permuting_requests_changes_nothing():
+    rng = np.random.default_rng(6)
+    values, users = rng.random(60), rng.integers(0, 20, 60)
+    order = rng.permutation(60)
+    assert bootstrap(values[order], users[order], **SETTINGS).as_dict() == pytest.approx(
+        bootstrap(values, users, **SETTINGS).as_dict()
+    )
+
+
+def test_every_draw_has_as_many_users_as_there_are(monkeypatch):
+    monkeypatch.setattr("commerce.intervals._BLOCK_CELLS", 30)
+    blocks = list(user_weights(7, 10, seed=0))
+    assert [len(block) for block in blocks] == [4, 4, 2]
+    assert (np.concatenate(blocks).sum(axis=1) == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "users", "message"),
+    [
+        ([], [], "there are no requests"),
+        ([1.0, 2.0], [0], "2 values for 1 users"),
+        ([np.nan, 2.0], [0, 1], "1 of 2 values are not finite"),
+    ],
+)
+def test_what_has_no_mean_is_refused(values, users, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap(np.array(values), np.array(users), **SETTINGS)
+
+
+def coverage_of_the_truth(shops: int, users: int, resamples: int) -> float:
+    """Share of simulated shops whose interval holds the true mean, .3 per user plus noise per request."""
+    rng = np.random.default_rng(7)
+    held = 0
+    for shop in range(shops):
+        owner = np.repeat(np.arange(users), rng.integers(1, 4, users))
+        taste = rng.beta(3, 7, users)
+        values = rng.binomial(10, taste[owner]) / 10
+        interval = bootstrap(values, owner, resamples=resamples, confidence=0.95, seed=shop)
+        held += interval.low <= 0.3 <= interval.high
+    return held / shops
+
+
+def test_nineteen_of_twenty_intervals_hold_the_truth():
+    # 300 shops: the share found has a standard error of .013.
+    assert coverage_of_the_truth(shops=300, users=150, resamples=400) == pytest.approx(0.95, abs=0.04)
+
+
+@pytest.mark.slow
+def test_nineteen_of_twenty_intervals_hold_the_truth_in_many_shops():
+    assert coverage_of_the_truth(shops=5000, users=300, resamples=1000) == pytest.approx(0.945, abs=0.012)
