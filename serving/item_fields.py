@@ -1,0 +1,43 @@
+"""What a person wants to see of an item (title, brand, price ...): one JSON line each, read only when asked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LINES = "item_fields.jsonl"
+_OFFSETS = "item_fields_offsets.npy"
+
+
+@dataclass(frozen=True)
+class ItemFields:
+    """Lines of a JSON-lines file by item code."""
+
+    lines: NDArray[np.uint8]
+    """``[bytes]``: the file, memory-mapped."""
+    offsets: NDArray[np.int64]
+    """``[items + 1]``: where each line starts."""
+
+    @classmethod
+    def open(cls, folder: Path) -> ItemFields:
+        """Memory-map what ``save_item_fields`` wrote."""
+        return cls(np.memmap(folder / _LINES, dtype=np.uint8, mode="r"), np.load(folder / _OFFSETS, mmap_mode="r"))
+
+    def of(self, code: int) -> dict[str, Any]:
+        """Return the fields of an item."""
+        fields: dict[str, Any] = json.loads(self.lines[self.offsets[code] : self.offsets[code + 1]].tobytes())
+        return fields
+
+
+def save_item_fields(source: Path, folder: Path) -> None:
+    """Copy a JSON-lines file, whose line i tells of item code i, into ``folder`` and note where its lines start."""
+    shutil.copyfile(source, folder / _LINES)
+    with source.open("rb") as file:
+        sizes = [len(line) for line in file]
+    np.save(folder / _OFFSETS, np.cumsum([0, *sizes], dtype=np.int64))
