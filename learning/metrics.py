@@ -70,7 +70,7 @@ class RankedMeasure(Metric):
         self.requests += len(counts)
 
     def values(self, ranks: Tensor, counts: Tensor) -> Tensor:
-        """Return the measure per request, float64 ``[batch]``; ``ranks`` is ``[batch, most]``, ``counts`` ``[batch]``."""
+        """Return the measure of each request, ``[batch]``; ``ranks`` is ``[batch, most]``, ``counts`` ``[batch]``."""
         raise TypeError(f"{type(self).__name__} is not a measure; use Recall, NDCG, MRR or HitRate")
 
     def compute(self) -> Tensor:
