@@ -1,0 +1,114 @@
+"""``mercato verify BUNDLE`` and ``mercato recommend BUNDLE --user ID``: what a serving machine needs to call."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from commerce.columns import MICROSECONDS
+from configs.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from serving.requests import Answer
+
+_FIELDS = ("title", "brand", "category", "price")
+"""Fields of an item that the table shows, where the shop has them."""
+
+
+@click.command(short_help="Check a bundle's hashes and replay its golden requests.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+def verify(bundle: Path) -> None:
+    """Check every file of BUNDLE against its manifest and replay the golden requests; exit code 1 on any difference."""
+    from serving.verify import verify as check
+
+    report = check(bundle)
+    golden = report.golden
+    click.echo(
+        f"{bundle}: whole (bundle {report.bundle}, {report.files} files, {report.bytes / 1e6:,.1f} MB, "
+        f"{report.items:,} items)\n"
+        f"{golden.requests} golden requests answered as by torch, {golden.reranked} of them reranked: lowest cosine "
+        f"{golden.lowest_cosine:.7f}, largest score difference {golden.largest_difference:.1e} "
+        f"({report.seconds:.1f} s)"
+    )
+
+
+@click.command(short_help="Answer one request from a bundle.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--user", required=True, help="The shop's id of the user.")
+@click.option("--query", default="", help="Current search terms.")
+@click.option("-k", "--items", "k", default=10, show_default=True, help="Items wanted.")
+@click.option("--time", "moment", default=None, help="Moment of the request, ISO 8601; the log's end unless given.")
+@click.option("--filter-seen/--keep-seen", default=None, help="Leave out what the user had; as evaluated unless given.")
+@click.option("--exclude", multiple=True, metavar="ITEM_ID", help="An item that must not come up; may be repeated.")
+def recommend(
+    bundle: Path,
+    user: str,
+    query: str,
+    k: int,
+    moment: str | None,
+    filter_seen: bool | None,
+    exclude: tuple[str, ...],
+) -> None:
+    """Print the items that BUNDLE recommends to a user, and why each came up."""
+    from rich.console import Console
+
+    from serving.runtime import Runtime
+
+    time = None if moment is None else parse_time(moment)
+    answer = Runtime(bundle).recommend(user, query=query, k=k, time=time, filter_seen=filter_seen, exclude=exclude)
+    console = Console()
+    console.print(recommendation_table(answer, _title(user, query)))
+    if answer.intents:
+        likely = ", ".join(f"{intent} {share:.0%}" for intent, share in answer.intents.items())
+        console.print(f"intent: {likely}", highlight=False)
+    for note in answer.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def recommendation_table(answer: Answer, title: str) -> Table:
+    """Lay out an answer: rank, item, what the shop shows of it, score, and the sources that found it with its rank."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = [name for name in _FIELDS if any(item.fields.get(name) not in (None, "") for item in answer.items)]
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("#", justify="right")
+    table.add_column("item", no_wrap=True)
+    for name in shown:
+        table.add_column(name, overflow="fold", justify="right" if name == "price" else "left")
+    table.add_column("score", justify="right")
+    table.add_column("found by")
+    for rank, item in enumerate(answer.items, start=1):
+        cells = [_cell(item.fields.get(name)) for name in shown]
+        reasons = ", ".join(map(str, item.reasons))
+        table.add_row(str(rank), *(escape(cell) for cell in (item.item_id, *cells)), f"{item.score:.4f}", reasons)
+    return table
+
+
+def parse_time(text: str) -> int:
+    """Return microseconds since 1970 UTC of an ISO 8601 moment; one without a zone is read as UTC.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is no moment; write it as 2026-11-23T14:00:00+00:00") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * MICROSECONDS)
+
+
+def _title(user: str, query: str) -> str:
+    return f"For user {user}" + (f", searching {query!r}" if query else "")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,173 @@
+"""Golden requests: questions about synthetic users whose answers travel with the bundle.
+
+The answers come from the torch modules when the bundle is made; ``verify`` asks the bundle's own graphs the same
+questions on the machine that will serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from commerce.columns import MICROSECONDS
+from serving.manifest import BundleError
+from serving.requests import Event, Request
+
+if TYPE_CHECKING:
+    from serving.runtime import Runtime
+
+COSINE = 0.9999
+"""User vectors must be at least this similar to torch's."""
+SCORE = 1e-3
+"""Scores and probabilities may differ by this much."""
+TIE = 3e-4
+"""Items whose scores are nearer than this may change places: one rank in one source moves reciprocal rank by at most
+1/60 - 1/61 = 2.7e-4."""
+KINDS = ("empty", "one event", "full history", "unknown ids", "english query", "chinese query")
+_ENGLISH = (
+    "red summer dress",
+    "wireless phone charger",
+    "organic oat milk",
+    "face cream for dry skin",
+    "running shoes",
+)
+_CHINESE = ("红色连衣裙", "无线手机充电器", "有机燕麦牛奶", "干性皮肤面霜", "跑步鞋")
+_NOBODY = "golden-request-unknown"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How near the bundle's answers came to the golden ones."""
+
+    requests: int
+    reranked: int
+    """Requests in which the reranker was replayed too."""
+    lowest_cosine: float
+    largest_difference: float
+    """Of scores and intent probabilities."""
+
+
+def golden_requests(count: int, item_ids: Sequence[str], full: int, end: int, k: int, seed: int) -> list[Request]:
+    """Make up requests of all ``KINDS`` in turn.
+
+    Args:
+        count: requests.
+        item_ids: ids of the catalogue, to draw from.
+        full: events of a full history.
+        end: moment just after the log, in microseconds; events lie in the 30 days before.
+        k: items per answer.
+        seed: of the draws.
+    """
+    random = np.random.default_rng(seed)
+    return [
+        _request(kind, number, item_ids, full, end, k, random)
+        for number, kind in enumerate(islice(cycle(KINDS), count))
+    ]
+
+
+def _request(
+    kind: str, number: int, item_ids: Sequence[str], full: int, end: int, k: int, random: np.random.Generator
+) -> Request:
+    sizes = {"empty": 0, "one event": 1, "full history": full, "unknown ids": 5, "english query": 5, "chinese query": 0}
+    size = sizes[kind]
+    ids = [item_ids[place] for place in random.integers(len(item_ids), size=size)] if item_ids else []
+    if kind == "unknown ids":
+        ids[::2] = [f"{_NOBODY}-{place}" for place in range(len(ids[::2]))]
+    times = end - np.sort(random.integers(1, 30 * 86_400, size=size))[::-1] * MICROSECONDS
+    actions = random.choice(["view", "cart", "purchase"], size=size)
+    events = [Event(str(action), int(time), item) for action, time, item in zip(actions, times, ids, strict=False)]
+    words = {"english query": _ENGLISH, "chinese query": _CHINESE}.get(kind)
+    query = words[number // len(KINDS) % len(words)] if words else ""
+    if words and size:  # an earlier search in the history as well
+        events.insert(2, Event("search", events[1].time, None, words[(number + 1) % len(words)]))
+    return Request(user=_NOBODY, events=tuple(events), query=query, k=k, time=end)
+
+
+def record(runtime: Runtime, requests: Sequence[Request], reranked: int) -> list[dict[str, Any]]:
+    """Answer ``requests``, the first ``reranked`` of them with the reranker, as JSON values for the manifest.
+
+    Reranking every golden request would take a verifying machine longer than everything else together.
+    """
+    return [_recorded(runtime, request, number < reranked) for number, request in enumerate(requests)]
+
+
+def _recorded(runtime: Runtime, request: Request, rerank: bool) -> dict[str, Any]:
+    trace = runtime.trace(request, rerank=rerank)
+    return {
+        "request": request.as_json(),
+        "rerank": rerank,
+        "vector": [round(float(x), 7) for x in trace.vector],
+        "intents": [round(float(x), 7) for x in trace.intents],
+        "items": [runtime.item_id(item) for item in trace.items[: request.k]],
+        "scores": [round(float(score), 7) for score in trace.scores[: request.k]],
+    }
+
+
+def replay(runtime: Runtime, golden: Sequence[Mapping[str, Any]]) -> Replay:
+    """Ask ``runtime`` every golden request and compare.
+
+    Raises:
+        BundleError: naming the first request whose vector, intents, scores or items are not the golden ones.
+    """
+    cosines, differences = [1.0], [0.0]
+    for number, expected in enumerate(golden):
+        found = _recorded(runtime, Request.from_json(expected["request"]), expected["rerank"])
+        cosine, difference = _compare(expected, found, f"golden request {number}")
+        cosines.append(cosine)
+        differences.append(difference)
+    reranked = sum(bool(expected["rerank"]) for expected in golden)
+    return Replay(len(golden), reranked, min(cosines), max(differences))
+
+
+def _compare(expected: Mapping[str, Any], found: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """Return (cosine of the user vectors, largest difference of scores and probabilities)."""
+    cosine = _cosine(expected["vector"], found["vector"])
+    if not cosine >= COSINE:
+        raise BundleError(
+            f"{name}: the user vector has cosine {cosine:.6f} to the recorded one, but at least {COSINE} was expected; "
+            "this machine computes something else, so do not serve from it (compare the versions in the manifest)"
+        )
+    if len(expected["items"]) != len(found["items"]):
+        raise BundleError(f"{name}: {len(found['items'])} items came, but {len(expected['items'])} are recorded")
+    pairs = [*zip(expected["intents"], found["intents"], strict=True)]
+    pairs += zip(expected["scores"], found["scores"], strict=True)
+    difference = max((abs(one - other) for one, other in pairs), default=0.0)
+    if not difference <= SCORE:
+        raise BundleError(
+            f"{name}: a score differs by {difference:.2g} from the recorded one, but at most {SCORE:g} was expected; "
+            "this machine computes something else, so do not serve from it (compare the versions in the manifest)"
+        )
+    wrong = same_up_to_ties(expected["items"], expected["scores"], found["items"], found["scores"])
+    if wrong is not None:
+        raise BundleError(
+            f"{name}: item {found['items'][wrong]} stands at place {wrong + 1}, but {expected['items'][wrong]} is "
+            "recorded there; the bundle's index or statistics are not those it was made with"
+        )
+    return cosine, difference
+
+
+def same_up_to_ties(
+    expected: Sequence[str], scores: Sequence[float], found: Sequence[str], found_scores: Sequence[float]
+) -> int | None:
+    """Return the first place at which ``found`` differs from ``expected`` by more than ties, None where there is none.
+
+    An item may stand at another place only if its recorded score is within ``TIE`` of the one recorded there; an
+    item that is not recorded, only if its own score is within ``TIE`` of the last recorded one (there the list was cut).
+    """
+    recorded = dict(zip(expected, scores, strict=True))
+    for place, item in enumerate(found):
+        near = abs(recorded[item] - scores[place]) if item in recorded else abs(found_scores[place] - scores[-1])
+        if item != expected[place] and not near <= TIE:
+            return place
+    return None
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    a, b = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    if a.shape != b.shape:
+        return 0.0
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
