@@ -144,7 +144,9 @@ class Requests:
         )
 
 
-def write_ranked(path: Path, request_id: NDArray[np.int64], items: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
+def write_ranked(
+    path: Path, request_id: NDArray[np.int64], items: NDArray[np.int32], scores: NDArray[np.float32]
+) -> None:
     """Write ranked lists as ``RANKINGS``: row r of ``items`` / ``scores`` ([requests, k], -1 padded) is a list, best first."""
     kept = items >= 0
     rank = np.broadcast_to(np.arange(items.shape[1], dtype=np.int32), items.shape)
@@ -181,12 +183,20 @@ def read_table(name: str, path: Path) -> pa.Table:
     Raises:
         ValueError: if the file holds another record, or another version of it.
     """
-    table = pq.read_table(path)
-    found = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    check_record(name, path)
+    return pq.read_table(path)
+
+
+def check_record(name: str, path: Path) -> None:
+    """Refuse a file that is not this record in this version, having read its footer only.
+
+    Raises:
+        ValueError: if the file holds another record, or another version of it.
+    """
+    found = {key.decode(): value.decode() for key, value in (pq.read_schema(path).metadata or {}).items()}
     came = (found.get("mercato.record"), found.get("mercato.version"))
     if came != (name, VERSION):
         raise ValueError(
             f"{path} holds record {came[0]!r} of version {came[1]!r}, but {name!r} of version {VERSION!r} was expected; "
             "run the stage that writes it again with this version of Mercato"
         )
-    return table
