@@ -55,8 +55,10 @@ class DataConfig:
     """Zone of times that carry none, e.g. ``Asia/Shanghai``. Empty: zone-less times are refused."""
     max_quarantine_share: float = 0.01
     """Share of bad rows in a table above which the run stops."""
+    memory_gb: float = 2.0
+    """Memory that DuckDB may hold while it reads and sorts tables, in GB; beyond it, it spills to the run folder."""
     item_text: list[str] = field(default_factory=lambda: ["title"])
-    """Item columns that make the product text, in order."""
+    """Item columns that make the product text, in order; ``a|b`` takes b where a is empty."""
     item_categorical: list[str] = field(default_factory=list)
     """Item columns read as categories."""
     item_numeric: list[str] = field(default_factory=list)
@@ -75,17 +77,77 @@ class DataConfig:
 
 @dataclass
 class BazaarConfig:
-    """The synthetic shop of the ``bazaar`` reader. Habits: strength 0 switches one off."""
+    """The synthetic shop of the ``bazaar`` reader. Every habit has a strength; 0 switches it off (docs/bazaar.md)."""
 
-    users: int = 4000
+    users: int = 3000
     """Number of shoppers."""
-    items: int = 2000
-    """Number of products."""
-    days: int = 90
-    """Length of the log in days."""
+    items: int = 1500
+    """Number of products, variants counted each."""
+    days: int = 84
+    """Length of the log in days, which starts on 2026-01-05 UTC."""
     seed: int = 7
     """Seed of the shop; one seed, one shop."""
-    # The helper strengths are filled in by commerce/bazaar and documented there.
+    sessions_per_user: float = 16.0
+    """Mean number of sessions of a shopper who is there from the start."""
+    list_length: int = 10
+    """Items in a list that the shop shows (impressions per request)."""
+    taste: float = 1.0
+    """How far shoppers differ in what they like: categories, brands, styles. Scale of utilities."""
+    intents: float = 1.0
+    """Probability that a session acts as its intent says; else it acts as a random one."""
+    funnel: float = 0.6
+    """Probability that a comparison without a purchase is followed by a session that buys from its shortlist."""
+    intent_relevance: float = 0.9
+    """Probability that a slot of a browsing feed wanders to a category of its own instead of the session's topic."""
+    queries: float = 0.95
+    """Probability that search words say what is wanted; else they are random ones."""
+    position_bias: float = 1.0
+    """Power of 1 / (1 + position) with which a shown item is looked at."""
+    price_sensitivity: float = 1.0
+    """How far shoppers differ in what a price does to them. Scale of utilities."""
+    complements: float = 0.5
+    """Probability that a session after a purchase is about what goes with it."""
+    substitutes: float = 1.5
+    """In comparisons: added utility, for the next click, of items like the one just viewed."""
+    variants: float = 2.0
+    """Added utility, for the next click, of other variants of the product just viewed."""
+    repeats: float = 0.7
+    """Probability that an item that is used up is bought again in the first session after it has run out."""
+    popularity: float = 0.5
+    """How far items differ in appeal to everybody. Scale of utilities."""
+    item_features: float = 0.4
+    """What a standard deviation of rating adds to an item's utility."""
+    user_features: float = 0.8
+    """How far age sets the liking for styles, and household size that for departments. Scale of utilities."""
+    image_vectors: float = 0.1
+    """Share of items that have a bare title and no attributes, but a vector as of an image encoder."""
+    bids: float = 0.3
+    """Probability that the first place of a list is sold to an item, drawn in proportion to the bids."""
+    seller_groups: float = 0.6
+    """What the shop's lists add for flagship sellers and take from independent ones. Scale of utilities."""
+    fraud_bursts: int = 3
+    """Number of bursts in which a ring of false accounts buys one item within an hour."""
+    new_users: float = 0.1
+    """Share of shoppers who join in the last fifth of the log."""
+    new_items: float = 0.08
+    """Share of products that become available in the last fifth of the log."""
+    chinese: float = 0.45
+    """Share of shoppers who search in Chinese, and of items with a Chinese title."""
+    shuffle_ids: bool = False
+    """Deal the item ids of all events out anew: the log keeps its popularity and loses every other signal."""
+
+    def __post_init__(self) -> None:
+        for name in ("users", "items", "days", "list_length", "sessions_per_user"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"bazaar.{name} must be at least 1, got {getattr(self, name)}")
+        probabilities = ("intents", "funnel", "intent_relevance", "queries", "complements", "repeats", "bids")
+        for name in (*probabilities, "image_vectors", "new_users", "new_items", "chinese"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"bazaar.{name} is a share and must lie in [0, 1], got {getattr(self, name)}")
+        strengths = ("taste", "position_bias", "price_sensitivity", "substitutes", "variants", "popularity")
+        for name in (*strengths, "item_features", "user_features", "seller_groups", "fraud_bursts"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"bazaar.{name} is a strength and must not be negative, got {getattr(self, name)}")
 
 
 @dataclass
