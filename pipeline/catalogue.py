@@ -1,0 +1,132 @@
+"""The catalogue and the users as files: features, texts, availability, and fields for people to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from commerce.features import Columns, Features, Vocabulary, encode, fit, unreadable_numbers
+from commerce.texts import item_text, leaf_category
+from configs.schema import DataConfig
+
+_FOR_PEOPLE = ("title", "brand", "category", "price")
+_OPEN = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What the rest of ``prepare`` needs of the items and users."""
+
+    user_ids: list[str]
+    texts: list[str]
+    """Product text by item code."""
+    leaf: NDArray[np.int32]
+    """``[items]``: code of the leaf category, -1 without one."""
+    available_from: NDArray[np.int64]
+    """``[items]``, microseconds; the least int64 where open."""
+    available_until: NDArray[np.int64]
+    """``[items]``, microseconds, itself excluded; the greatest int64 where open."""
+    prices: NDArray[np.float32]
+    """``[items]``, of the items table; NaN where unknown."""
+    lines: list[str]
+    """What a person should know."""
+
+    @property
+    def availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First microsecond and end of each item's time in the shop."""
+        return self.available_from, self.available_until
+
+
+def write_catalogue(ingested: Path, data: DataConfig, out: Path) -> Catalogue:
+    """Write texts, features, vocabulary, availability and fields of the ingested items and users."""
+    items, users = read_columns(ingested / "items.parquet"), read_columns(ingested / "users.parquet")
+    texts = [item_text(row, data.item_text) for row in _rows(items)]
+    codes = np.arange(len(texts), dtype=np.int32)
+    pq.write_table(pa.table({"item": codes, "text": pa.array(texts, pa.string())}), out / "item_texts.parquet")
+    leaves = [leaf_category(path) for path in items[data.item_category]] if data.item_category else [""] * len(texts)
+    available_from, available_until = (
+        np.array([bound if value is None else value for value in items[name]], dtype=np.int64)
+        for name, bound in zip(("available_from", "available_until"), _OPEN, strict=True)
+    )
+    np.savez(out / "availability.npz", **{"from": available_from, "until": available_until})
+
+    user_features = [
+        [name for name in names if name not in data.sensitive] for names in (data.user_categorical, data.user_numeric)
+    ]
+    of_items = fit(items, data.item_categorical, data.item_numeric, data.item_vector)
+    of_users = fit(users, *user_features)
+    _save_features(encode(of_items, items, len(texts)), out / "items_features")
+    _save_features(encode(of_users, users, len(users["user_id"])), out / "users_features")
+    leaf = leaf_codes(leaves)
+    np.save(out / "items_features" / "leaf.npy", leaf)
+    vocabularies = {"items": of_items.to_json(), "users": of_users.to_json()}
+    (out / "vocabulary.json").write_text(json.dumps(vocabularies, ensure_ascii=False))
+    _write_fields(items, data, out / "item_fields.jsonl")
+    return Catalogue(
+        user_ids=list(users["user_id"]),
+        texts=texts,
+        leaf=leaf,
+        available_from=available_from,
+        available_until=available_until,
+        prices=np.array([np.nan if price is None else price for price in items["price"]], dtype=np.float32),
+        lines=_remarks(items, users, texts, of_items, of_users),
+    )
+
+
+def read_columns(path: Path) -> dict[str, list[Any]]:
+    """Read a Parquet file as plain lists by column."""
+    return {name: column.to_pylist() for name, column in zip(*_named(pq.read_table(path)), strict=True)}
+
+
+def leaf_codes(leaves: list[str]) -> NDArray[np.int32]:
+    """Return a code per leaf category, in alphabetical order; -1 for the empty one."""
+    codes = {leaf: code for code, leaf in enumerate(sorted({leaf for leaf in leaves if leaf}))}
+    return np.array([codes.get(leaf, -1) for leaf in leaves], dtype=np.int32)
+
+
+def _named(table: pa.Table) -> tuple[list[str], list[Any]]:
+    return table.column_names, table.columns
+
+
+def _rows(columns: Columns) -> Iterator[dict[str, Any]]:
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+def _save_features(features: Features, folder: Path) -> None:
+    folder.mkdir()
+    for name in ("categorical", "numeric", "numeric_mask", "vectors", "vectors_mask"):
+        np.save(folder / f"{name}.npy", getattr(features, name))
+
+
+def _write_fields(items: Columns, data: DataConfig, path: Path) -> None:
+    names = {name: name for name in _FOR_PEOPLE if name in items}
+    if data.item_category:
+        names["category"] = data.item_category
+    with path.open("w", encoding="utf-8") as file:
+        for row in _rows(items):
+            fields = {"item_id": row["item_id"]} | {ours: row[column] for ours, column in names.items()}
+            if not fields.get("title"):
+                fields["title"] = item_text(row, data.item_text)
+            file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+
+
+def _remarks(items: Columns, users: Columns, texts: list[str], of_items: Vocabulary, of_users: Vocabulary) -> list[str]:
+    remarks = []
+    empty = sum(not text for text in texts)
+    if empty:
+        remarks.append(f"{empty:,} of {len(texts):,} items have no text (data.item_text)")
+    for table, columns, vocabulary in (("items", items, of_items), ("users", users, of_users)):
+        for name in vocabulary.numeric:
+            wrong = unreadable_numbers(columns[name])
+            if wrong:
+                remarks.append(f"{table}.{name}: {wrong:,} values are no finite number and count as missing")
+    return remarks
