@@ -72,18 +72,8 @@ class RunFolder:
             if path.is_file()
         }
         (temporary / MANIFEST).write_text(json.dumps({**manifest, "outputs": outputs}, indent=1, ensure_ascii=False))
-        sync_tree(temporary)
         final = self.root / name
-        former = self.root / f".{name}.old"
-        # A rename onto a folder that is not empty fails, so the former one steps aside first. A kill between the two
-        # renames leaves the stage absent, never half: it is run again.
-        if former.exists():
-            shutil.rmtree(former)
-        if final.exists():
-            os.replace(final, former)
-        os.replace(temporary, final)
-        _sync_folder(self.root)
-        shutil.rmtree(former, ignore_errors=True)
+        replace_folder(temporary, final)
         shutil.rmtree(self.root / "scratch" / name, ignore_errors=True)
         return final
 
@@ -92,6 +82,21 @@ def sha256(path: Path) -> str:
     """Return the hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_folder(temporary: Path, final: Path) -> None:
+    """Flush ``temporary`` to disk and put it in the place of ``final``, which lies beside it: whole or absent, always."""
+    sync_tree(temporary)
+    former = final.with_name(f".{final.name}.old")
+    # A rename onto a folder that is not empty fails, so the former one steps aside first. A kill between the two
+    # renames leaves the folder absent, never half: the stage is run again.
+    if former.exists():
+        shutil.rmtree(former)
+    if final.exists():
+        os.replace(final, former)
+    os.replace(temporary, final)
+    _sync_folder(final.parent)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def sync_tree(folder: Path) -> None:
