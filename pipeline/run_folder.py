@@ -85,7 +85,7 @@ def sha256(path: Path) -> str:
 
 
 def replace_folder(temporary: Path, final: Path) -> None:
-    """Flush ``temporary`` to disk and put it in the place of ``final``, which lies beside it: whole or absent, always."""
+    """Flush ``temporary`` to disk and put it in the place of ``final``, beside it: whole or absent, always."""
     sync_tree(temporary)
     former = final.with_name(f".{final.name}.old")
     # A rename onto a folder that is not empty fails, so the former one steps aside first. A kill between the two
