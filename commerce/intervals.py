@@ -76,6 +76,37 @@ def bootstrap_columns(
     values: NDArray[np.floating], users: NDArray[np.integer], *, resamples: int, confidence: float, seed: int
 ) -> list[Interval]:
     """Return ``bootstrap`` of each column of ``values`` ([requests, columns]), all with the same draws."""
+    return draw_means(values, users, resamples=resamples, seed=seed).intervals(confidence)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Means of some columns, and what they are when users are drawn anew.
+
+    Those of two systems on the same requests, with one seed, may be subtracted: that is the paired bootstrap.
+    """
+
+    values: Floats
+    """``[columns]``."""
+    means: Floats
+    """``[resamples, columns]``."""
+
+    def __sub__(self, other: Drawn) -> Drawn:
+        return Drawn(self.values - other.values, self.means - other.means)
+
+    def intervals(self, confidence: float) -> list[Interval]:
+        """Return each column's mean with the quantiles of its draws."""
+        tail = (1.0 - confidence) / 2.0
+        low, high = np.quantile(self.means, [tail, 1.0 - tail], axis=0)
+        return [Interval(float(v), float(a), float(b)) for v, a, b in zip(self.values, low, high, strict=True)]
+
+
+def draw_means(values: NDArray[np.floating], users: NDArray[np.integer], *, resamples: int, seed: int) -> Drawn:
+    """Return the means over requests of each column of ``values`` ([requests, columns]), once and for each draw.
+
+    Raises:
+        ValueError: as ``bootstrap``.
+    """
     values = np.asarray(values, dtype=np.float64)
     if not len(values):
         raise ValueError("there are no requests, so there is no mean; check which requests were kept")
@@ -88,11 +119,7 @@ def bootstrap_columns(
     sums = np.stack([np.bincount(rows, weights=column) for column in values.T], axis=1)
     totals = np.concatenate([sums, counts[:, None]], axis=1)
     drawn = np.concatenate([weights @ totals for weights in user_weights(len(counts), resamples, seed)])
-    means = drawn[:, :-1] / drawn[:, -1:]
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
-    value = sums.sum(axis=0) / counts.sum()
-    return [Interval(float(v), float(a), float(b)) for v, a, b in zip(value, low, high, strict=True)]
+    return Drawn(sums.sum(axis=0) / counts.sum(), drawn[:, :-1] / drawn[:, -1:])
 
 
 def user_weights(users: int, resamples: int, seed: int) -> Iterator[Floats]:

@@ -168,21 +168,13 @@ def average_precision(found: Found, k: int) -> Floats:
 
 
 # NDCG@k: discounted gain over the ideal list's, discount 1 / log2(place + 1). Järvelin & Kekäläinen 2002.
-# Binary: each relevant item gains 1. Graded: it gains what `targets` gave it, linearly.
-# Clash: web search gains 2^grade - 1 (Burges et al. 2005), which agrees with ours on gains of 0 and 1 only.
-# The ideal list holds the best min(k, relevant) items, also those that retrieval could not reach.
+# Gains are taken linearly, as `targets` gave them: with targets {cart: .5, purchase: 1} a purchase counts twice a cart.
+# Clash: web search gains 2^grade - 1 (Burges et al. 2005); papers on recommenders mostly mean `binary_ndcg`. All agree
+# where every gain is 1. The ideal list holds the best min(k, relevant) items, also those that retrieval did not reach.
 
 
 def ndcg(found: Found, k: int) -> Floats:
-    """Return binary NDCG: every relevant item gains 1."""
-    ideal = np.concatenate([[0.0], np.cumsum(_discount(np.arange(k)))])
-    gained = np.where(found.ranks < k, _discount(found.ranks), 0.0)
-    best: Floats = ideal[np.minimum(k, found.relevant.counts)]
-    return _sum(found, gained) / best
-
-
-def graded_ndcg(found: Found, k: int) -> Floats:
-    """Return NDCG with the gains as given: sum of gain / log2(place + 1) over the same of the ideal list."""
+    """Return the sum of gain / log2(place + 1) over the first k, divided by that of the ideal list."""
     relevant = found.relevant
     gains: Floats = relevant.gains.astype(np.float64)
     gained = np.where(found.ranks < k, gains * _discount(found.ranks), 0.0)
@@ -192,10 +184,18 @@ def graded_ndcg(found: Found, k: int) -> Floats:
     return _sum(found, gained) / _sum(found, ideal)
 
 
+def binary_ndcg(found: Found, k: int) -> Floats:
+    """Return NDCG where every relevant item gains 1, whatever its target."""
+    ideal = np.concatenate([[0.0], np.cumsum(_discount(np.arange(k)))])
+    gained = np.where(found.ranks < k, _discount(found.ranks), 0.0)
+    best: Floats = ideal[np.minimum(k, found.relevant.counts)]
+    return _sum(found, gained) / best
+
+
 RANKED = {
     "recall": recall,
     "ndcg": ndcg,
-    "graded_ndcg": graded_ndcg,
+    "binary_ndcg": binary_ndcg,
     "mrr": mrr,
     "hit_rate": hit_rate,
     "map": average_precision,

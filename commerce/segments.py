@@ -29,10 +29,13 @@ _BLOCK_USERS = 100_000
 
 @dataclass(frozen=True)
 class Segment:
-    """A named part of the requests: ``keep`` is bool ``[relevant]``, the relevant items that count in it."""
+    """A named part of what was asked."""
 
     name: str
     keep: NDArray[np.bool_]
+    """``[relevant]``: the relevant items that count in it."""
+    of_items: bool
+    """Whether it parts the relevant items, not the requests."""
 
 
 def events_before(histories: Histories, cuts: NDArray[np.int64], items: int) -> NDArray[np.int64]:
@@ -100,9 +103,9 @@ def _of_requests(
     for code, intent in enumerate(INTENTS):
         chosen[f"intent: {intent}"] = requests.intent == code
     for name, mask in chosen.items():
-        yield Segment(name, np.repeat(mask, relevant.counts))
+        yield Segment(name, np.repeat(mask, relevant.counts), of_items=False)
 
 
 def _of_items(relevant: Relevant, events: NDArray[np.int64]) -> Iterator[Segment]:
     for name, members in item_classes(events).items():
-        yield Segment(f"item: {name}", members[relevant.items])
+        yield Segment(f"item: {name}", members[relevant.items], of_items=True)

@@ -36,13 +36,7 @@ def find_ranks(ranked: Tensor, relevant: Tensor) -> Tensor:
 
 
 class RankedMeasure(Metric):
-    """Mean over requests of a measure of where the relevant items stand in the first ``k``.
-
-    ``update`` takes ``ranked`` and ``relevant`` as ``find_ranks`` does.
-
-    Raises:
-        ValueError: in ``update``, if a request has no relevant item, or the numbers of requests differ.
-    """
+    """Mean over requests of a measure of where the relevant items stand in the first ``k``."""
 
     full_state_update = False
     higher_is_better = True
@@ -56,21 +50,37 @@ class RankedMeasure(Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("requests", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, ranked: Tensor, relevant: Tensor) -> None:
-        """Add a batch of requests."""
+    def update(self, ranked: Tensor, relevant: Tensor, gains: Tensor | None = None) -> None:
+        """Add a batch of requests.
+
+        Args:
+            ranked: int64 ``[batch, depth]``, item codes best first, -1 padded.
+            relevant: int64 ``[batch, most]``, distinct in a row, -1 padded.
+            gains: ``[batch, most]``, what each relevant item is worth to NDCG; 1 each when left out.
+
+        Raises:
+            ValueError: if a request has no relevant item, or the numbers of requests differ.
+        """
         if len(ranked) != len(relevant):
             raise ValueError(f"{len(ranked)} ranked lists for {len(relevant)} requests; give one row per request")
-        counts = (relevant >= 0).sum(dim=1)
-        if bool((counts == 0).any()):
+        real = relevant >= 0
+        empty = int((~real.any(dim=1)).sum())
+        if empty:
             raise ValueError(
-                f"{int((counts == 0).sum())} of {len(counts)} requests have no relevant item, so no measure is defined "
-                "for them; leave them out"
+                f"{empty} of {len(relevant)} requests have no relevant item, so no measure is defined for them; "
+                "leave them out"
             )
-        self.total += self.values(find_ranks(ranked, relevant), counts).sum()
-        self.requests += len(counts)
+        worth = real.double() if gains is None else gains.double().masked_fill(~real, 0.0)
+        self.total += self.values(find_ranks(ranked, relevant), worth).sum()
+        self.requests += len(ranked)
 
-    def values(self, ranks: Tensor, counts: Tensor) -> Tensor:
-        """Return the measure of each request, ``[batch]``; ``ranks`` is ``[batch, most]``, ``counts`` ``[batch]``."""
+    def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
+        """Return the measure of each request, float64 ``[batch]``.
+
+        Args:
+            ranks: int64 ``[batch, most]``, of each relevant item, ``ABSENT`` for padding.
+            gains: float64 ``[batch, most]``, 0 for padding.
+        """
         raise TypeError(f"{type(self).__name__} is not a measure; use Recall, NDCG, MRR or HitRate")
 
     def compute(self) -> Tensor:
@@ -81,15 +91,15 @@ class RankedMeasure(Metric):
 class Recall(RankedMeasure):
     """(Relevant items in the first k) / (relevant items)."""
 
-    def values(self, ranks: Tensor, counts: Tensor) -> Tensor:
+    def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
         """Return recall per request."""
-        return (ranks < self.k).sum(dim=1).double() / counts
+        return (ranks < self.k).sum(dim=1).double() / (gains > 0).sum(dim=1)
 
 
 class HitRate(RankedMeasure):
     """1 where any relevant item is in the first k."""
 
-    def values(self, ranks: Tensor, counts: Tensor) -> Tensor:
+    def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
         """Return hit or miss per request."""
         return (ranks < self.k).any(dim=1).double()
 
@@ -97,21 +107,21 @@ class HitRate(RankedMeasure):
 class MRR(RankedMeasure):
     """1 / (place of the first relevant item), 0 beyond k."""
 
-    def values(self, ranks: Tensor, counts: Tensor) -> Tensor:
+    def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
         """Return the reciprocal rank per request."""
         first = ranks.amin(dim=1)
         return torch.where(first < self.k, 1.0 / (first.double() + 1.0), 0.0)
 
 
 class NDCG(RankedMeasure):
-    """Binary NDCG: discount 1 / log2(place + 1), the ideal list holding min(k, relevant) items."""
+    """Sum of gain / log2(place + 1) over the first k, divided by that of the ideal list."""
 
-    def values(self, ranks: Tensor, counts: Tensor) -> Tensor:
+    def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
         """Return NDCG per request."""
-        gained = torch.where(ranks < self.k, 1.0 / torch.log2(ranks.double() + 2.0), 0.0).sum(dim=1)
-        places = torch.arange(self.k, device=ranks.device, dtype=torch.float64)
-        ideal = torch.cumsum(1.0 / torch.log2(places + 2.0), dim=0)
-        return gained / ideal[counts.clamp(max=self.k) - 1]
+        gained = torch.where(ranks < self.k, gains / torch.log2(ranks.double() + 2.0), 0.0).sum(dim=1)
+        best = gains.sort(dim=1, descending=True).values[:, : self.k]
+        places = torch.arange(best.shape[1], device=ranks.device, dtype=torch.float64)
+        return gained / (best / torch.log2(places + 2.0)).sum(dim=1)
 
 
 class Coverage(Metric):
@@ -132,8 +142,8 @@ class Coverage(Metric):
         self.k, self.items = k, items
         self.add_state("shown", torch.zeros(items, dtype=torch.uint8), dist_reduce_fx="max")
 
-    def update(self, ranked: Tensor, relevant: Tensor | None = None) -> None:
-        """Add a batch of lists, ``[batch, depth]``, -1 padded; ``relevant`` is for use beside other measures."""
+    def update(self, ranked: Tensor) -> None:
+        """Add a batch of lists, int64 ``[batch, depth]``, -1 padded."""
         top = ranked[:, : self.k].reshape(-1)
         self.shown[top[top >= 0]] = 1
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from commerce.intervals import bootstrap, bootstrap_columns, paired, user_weights
+from commerce.intervals import bootstrap, bootstrap_columns, draw_means, paired, user_weights
 
 SETTINGS = {"resamples": 500, "confidence": 0.95, "seed": 0}
 
@@ -50,6 +50,14 @@ def test_columns_share_their_draws():
     together = bootstrap_columns(values, users, **SETTINGS)
     for column, interval in zip(values.T, together, strict=True):
         assert interval.as_dict() == pytest.approx(bootstrap(column, users, **SETTINGS).as_dict())
+
+
+def test_subtracting_draws_is_the_paired_bootstrap():
+    rng = np.random.default_rng(8)
+    a, b, users = rng.random(40), rng.random(40), rng.integers(0, 9, 40)
+    first, second = (draw_means(values[:, None], users, resamples=500, seed=0) for values in (a, b))
+    (difference,) = (first - second).intervals(0.95)
+    assert difference.as_dict() == pytest.approx(paired(a, b, users, **SETTINGS).as_dict())
 
 
 def test_permuting_requests_changes_nothing():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commerce.metrics import ABSENT, RANKED, Relevant, average_precision, find, graded_ndcg, hit_rate, mrr, ndcg, recall
+from commerce.metrics import ABSENT, RANKED, Relevant, average_precision, binary_ndcg, find, hit_rate, mrr, ndcg, recall
 
 
 def relevant_of(*requests: dict[int, float]) -> Relevant:
@@ -58,13 +58,14 @@ def test_ndcg_compares_with_the_ideal_list():
     # Places 2 and 4 of request 0 against an ideal of places 1 to 3.
     expected = (1 / log2(3) + 1 / log2(5)) / (1 + 1 / log2(3) + 1 / 2)
     assert ndcg(find(SHOWN, CHOSEN), 4) == pytest.approx([expected, 1, 0])
+    assert binary_ndcg(find(SHOWN, CHOSEN), 4) == pytest.approx([expected, 1, 0])
 
 
-def test_graded_ndcg_takes_gains_as_given():
+def test_ndcg_takes_gains_as_given_and_binary_ndcg_does_not():
     # A cart of gain .5 on place 1 and a purchase of gain 1 on place 2; ideally the other way round.
     found = find(lists([4, 6]), relevant_of({6: 1.0, 4: 0.5}))
-    assert graded_ndcg(found, 2) == pytest.approx([(0.5 + 1 / log2(3)) / (1 + 0.5 / log2(3))])
-    assert ndcg(found, 2) == pytest.approx([1])
+    assert ndcg(found, 2) == pytest.approx([(0.5 + 1 / log2(3)) / (1 + 0.5 / log2(3))])
+    assert binary_ndcg(found, 2) == pytest.approx([1])
 
 
 def test_an_item_listed_twice_counts_once_at_its_first_place():
@@ -164,5 +165,5 @@ def test_the_ideal_order_scores_one(shop, k):
     _, chosen = shop
     ideal = lists(*(sorted(request, key=lambda item: -request[item]) for request in chosen))
     found = find(ideal, relevant_of(*chosen))
-    for measure in (ndcg, graded_ndcg, mrr, hit_rate, average_precision):
+    for measure in (ndcg, binary_ndcg, mrr, hit_rate, average_precision):
         assert measure(found, k) == pytest.approx(np.ones(len(chosen)))

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from math import log2
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from learning.metrics import MRR, NDCG, Coverage, HitRate, RankedMeasure, Recall
 NAMES = {"recall": Recall, "ndcg": NDCG, "mrr": MRR, "hit_rate": HitRate}
 
 
-def padded(rows):
+def padded(rows, dtype=torch.int64):
+    """Lay rows (lists, or dicts by their keys) into a tensor, -1 padded."""
     width = max(map(len, rows))
-    return torch.tensor([[*row, *[-1] * (width - len(row))] for row in rows])
+    return torch.tensor([[*row, *[-1] * (width - len(row))] for row in rows], dtype=dtype).reshape(len(rows), width)
 
 
 SHOWN = torch.tensor([[3, 7, 4, 8], [5, 6, 7, 8], [3, 4, -1, -1]])
@@ -35,33 +37,41 @@ def test_fractions_checked_by_hand(kind, expected):
 
 @st.composite
 def shops(draw):
+    """Some requests over twelve items: (ranked lists, relevant items with gains)."""
     count = draw(st.integers(1, 8))
-    shown = [draw(st.permutations(range(12)))[: draw(st.integers(0, 12))] for _ in range(count)]
-    chosen = [draw(st.lists(st.integers(0, 11), unique=True, min_size=1, max_size=5)) for _ in range(count)]
-    return [list(row) for row in shown], chosen
+    shown = [list(draw(st.permutations(range(12)))[: draw(st.integers(0, 12))]) for _ in range(count)]
+    gains = st.sampled_from([0.5, 1.0, 2.0])
+    chosen = [draw(st.dictionaries(st.integers(0, 11), gains, min_size=1, max_size=5)) for _ in range(count)]
+    return shown, chosen
 
 
 @given(shops(), st.integers(1, 15))
 @settings(max_examples=60, deadline=None)
 def test_values_are_those_of_numpy(shop, k):
     shown, chosen = shop
-    depth = max(map(len, shown))
-    ranked = torch.tensor([[*row, *[-1] * (depth - len(row))] for row in shown], dtype=torch.int64).reshape(
-        len(shown), depth
-    )
+    ranked, relevant = padded(shown), padded(chosen)
+    gains = padded([list(request.values()) for request in chosen], torch.float64)
     offsets = np.cumsum([0, *map(len, chosen)])
-    flat = np.concatenate(chosen).astype(np.int32)
-    found = metrics.find(
-        ranked.numpy().astype(np.int32), metrics.Relevant(offsets, flat, np.ones(len(flat), np.float32))
-    )
+    items = np.concatenate([list(request) for request in chosen]).astype(np.int32)
+    worth = np.concatenate([list(request.values()) for request in chosen]).astype(np.float32)
+    found = metrics.find(ranked.numpy().astype(np.int32), metrics.Relevant(offsets, items, worth))
     for name, kind in NAMES.items():
         measure = kind(k)
         for row in range(0, len(shown), 3):  # in batches of three
-            measure.update(ranked[row : row + 3], padded(chosen)[row : row + 3])
+            measure.update(ranked[row : row + 3], relevant[row : row + 3], gains[row : row + 3])
         assert measure.compute() == pytest.approx(metrics.RANKED[name](found, k).mean())
     coverage = Coverage(k, 12)
     coverage.update(ranked)
     assert coverage.compute() == pytest.approx(exposure.coverage(exposure.exposures(ranked.numpy(), k, 12), 12))
+
+
+def test_without_gains_each_relevant_item_is_worth_one():
+    measure = NDCG(2)
+    measure.update(torch.tensor([[4, 6]]), torch.tensor([[6, 4]]))
+    assert measure.compute() == pytest.approx(1)
+    measure.reset()
+    measure.update(torch.tensor([[4, 6]]), torch.tensor([[6, 4]]), torch.tensor([[1.0, 0.5]]))
+    assert measure.compute() == pytest.approx((0.5 + 1 / log2(3)) / (1 + 0.5 / log2(3)))
 
 
 def test_an_item_listed_twice_counts_once():
