@@ -1,0 +1,125 @@
+"""Blending: lists of several sources to one, by weighted reciprocal rank.
+
+An item scores the sum, over the sources that found it, of weight / (c + place), places counted from 1 (Cormack,
+Clarke and Büttcher 2009, with weights). Scores of different kinds never meet: only ranks do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from commerce.columns import NO_ITEM
+from retrieval.filters import Allowed
+from retrieval.sources import Ask, Ranked, Source
+
+
+@dataclass(frozen=True)
+class Found:
+    """Blended candidates of a block of requests and where each came from; ``keep`` is their number at most."""
+
+    items: NDArray[np.int32]
+    """``[requests, keep]``, best first, ``NO_ITEM`` padded."""
+    scores: NDArray[np.float32]
+    """``[requests, keep]``: of the blend, ``-inf`` for padding."""
+    sources: tuple[str, ...]
+    """Names, in the order of the last axis below."""
+    ranks: NDArray[np.int32]
+    """``[requests, keep, sources]``: place in each source's list, from 0; -1 where it did not find the item."""
+    source_scores: NDArray[np.float32]
+    """``[requests, keep, sources]``: each source's own score; 0 where it did not find the item."""
+
+
+def find_candidates(
+    sources: Mapping[str, Source],
+    ask: Ask,
+    allowed: Allowed,
+    per_source: int,
+    keep: int,
+    rank_constant: float,
+    weights: Mapping[str, float] | None = None,
+) -> Found:
+    """Ask every source and blend what they find.
+
+    Args:
+        sources: by name; at least one.
+        ask: a block of requests.
+        allowed: what they may be answered with.
+        per_source: items asked of each source.
+        keep: candidates kept per request.
+        rank_constant: c; the larger, the less the first places count for more than later ones.
+        weights: say of each source; 1 for all when left out.
+    """
+    lists = {name: source(ask, per_source, allowed) for name, source in sources.items()}
+    return blend(lists, keep, rank_constant, weights)
+
+
+def blend(
+    lists: Mapping[str, Ranked], keep: int, rank_constant: float, weights: Mapping[str, float] | None = None
+) -> Found:
+    """Blend the sources' lists ([requests, per_source] each); ties by item code.
+
+    Raises:
+        ValueError: without sources, or where a source has no weight.
+    """
+    names = tuple(lists)
+    missing = [name for name in names if weights is not None and name not in weights]
+    if not names or missing:
+        raise ValueError(f"blending needs a source and a weight for each; sources {names}, without weight {missing}")
+    joined = join_lists([lists[name][0] for name in names])
+    say = np.array([1.0 if weights is None else weights[name] for name in names])
+    scores = reciprocal_ranks(joined.ranks, rank_constant) @ say
+    order = np.lexsort((joined.items, -scores, joined.rows))
+    rows = joined.rows[order]
+    requests = len(next(iter(lists.values()))[0])
+    place = np.arange(len(rows)) - np.searchsorted(rows, np.arange(requests))[rows]
+    order, rows, place = order[place < keep], rows[place < keep], place[place < keep]
+
+    found = Found(
+        np.full((requests, keep), NO_ITEM, dtype=np.int32),
+        np.full((requests, keep), -np.inf, dtype=np.float32),
+        names,
+        np.full((requests, keep, len(names)), -1, dtype=np.int32),
+        np.zeros((requests, keep, len(names)), dtype=np.float32),
+    )
+    ranks = joined.ranks[order]
+    found.items[rows, place] = joined.items[order]
+    found.scores[rows, place] = scores[order]
+    found.ranks[rows, place] = ranks
+    for column, name in enumerate(names):
+        hit = ranks[:, column] >= 0
+        found.source_scores[rows[hit], place[hit], column] = lists[name][1][rows[hit], ranks[hit, column]]
+    return found
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Every distinct (request, item) that some source found, sorted; arrays are ``[pairs]`` unless said."""
+
+    rows: NDArray[np.int64]
+    items: NDArray[np.int32]
+    ranks: NDArray[np.int32]
+    """``[pairs, sources]``, from 0; -1 where a source did not find the item."""
+
+
+def join_lists(lists: list[NDArray[np.int32]]) -> Joined:
+    """Join the sources' items ([requests, per_source] each) by (request, item)."""
+    width = max(int(items.max(initial=0)) for items in lists) + 1
+    keys, places, columns = [], [], []
+    for column, items in enumerate(lists):
+        rows, rank = np.nonzero(items != NO_ITEM)
+        keys.append(rows * width + items[rows, rank])
+        places.append(rank)
+        columns.append(np.full(len(rows), column))
+    pairs, where = np.unique(np.concatenate(keys), return_inverse=True)
+    ranks = np.full((len(pairs), len(lists)), -1, dtype=np.int32)
+    ranks[where, np.concatenate(columns)] = np.concatenate(places)
+    return Joined(pairs // width, (pairs % width).astype(np.int32), ranks)
+
+
+def reciprocal_ranks(ranks: NDArray[np.int32], rank_constant: float) -> NDArray[np.float64]:
+    """Return 1 / (c + 1 + rank), 0 where the rank is -1."""
+    return np.where(ranks >= 0, 1.0 / (rank_constant + 1.0 + np.maximum(ranks, 0)), 0.0)

@@ -1,0 +1,173 @@
+"""Candidate sources: each answers what is asked with items and scores of its own kind, best first.
+
+A source is called with (ask, k, allowed) and returns items int32 and scores float32, ``[requests, k]``, ordered by
+(score desc, item asc), ended by ``NO_ITEM`` and ``-inf``. Everything it returns is allowed. The same objects are
+candidate sources in the pipeline and in serving, and, run alone, the baselines of the evaluation.
+NumPy and FAISS only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from commerce.columns import ACTION_CODES, DAY, NO_ITEM
+from commerce.edges import Edges
+from commerce.histories import Events
+from retrieval.filters import Allowed
+from retrieval.index import ItemIndex
+
+Ranked = tuple[NDArray[np.int32], NDArray[np.float32]]
+
+_FORGOTTEN = 1e-3
+"""A history event whose say has fallen below this share is no longer looked at."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is known about each request of a block."""
+
+    events: Sequence[Events]
+    """What each user did strictly before the moment, oldest first."""
+    vectors: NDArray[np.float32]
+    """``[requests, dim]``: the user tower's."""
+    time: NDArray[np.int64]
+    """``[requests]``: microseconds UTC."""
+    queries: Sequence[str]
+    """Search terms, empty without."""
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+class Source(Protocol):
+    """Answers a block of requests."""
+
+    def __call__(self, ask: Ask, k: int, allowed: Allowed) -> Ranked:
+        """Return the best ``k`` allowed items of each request and their scores."""
+        ...
+
+
+@dataclass(frozen=True)
+class VectorSource:
+    """The items whose vectors lie nearest to the user's."""
+
+    index: ItemIndex
+
+    def __call__(self, ask: Ask, k: int, allowed: Allowed) -> Ranked:
+        """Search the index exactly; the score is the inner product."""
+        return self.index.search(ask.vectors, k, allowed)
+
+
+@dataclass(frozen=True)
+class AssociationSource:
+    """Item-kNN with recency: the items that go with what the user met last.
+
+    An item's score is the sum, over the events of the history, of the edge from the event's item to it, times one
+    half for every ``halflife`` moments that came after. A moment is a group of events at one time: a basket, say.
+    """
+
+    edges: Edges
+    halflife: float
+    """In moments of the user's history."""
+
+    def __call__(self, ask: Ask, k: int, allowed: Allowed) -> Ranked:
+        """Add up the edges of each user's recent items."""
+        ranked = empty(len(ask), k)
+        for row, events in enumerate(ask.events):
+            items, scores = self._score(events)
+            _place(ranked, row, items, scores, allowed)
+        return ranked
+
+    def _score(self, events: Events) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        met = events.item != NO_ITEM
+        item, time = events.item[met], events.time[met]
+        later = np.concatenate([np.cumsum((time[1:] != time[:-1])[::-1])[::-1], [0]])[: len(item)]
+        say = 0.5 ** (later / self.halflife)
+        recent = (say >= _FORGOTTEN) & (item < self.edges.items)
+        item, say = item[recent], say[recent]
+        start, stop = self.edges.offsets[item], self.edges.offsets[item + 1]
+        counts = stop - start
+        # All spans at once: the position of every edge of every event.
+        at = np.arange(counts.sum()) + np.repeat(start - (np.cumsum(counts) - counts), counts)
+        others, place = np.unique(self.edges.other[at], return_inverse=True)
+        scores = np.bincount(place, weights=self.edges.weight[at] * np.repeat(say, counts), minlength=len(others))
+        return others, scores
+
+
+@dataclass(frozen=True)
+class RepeatSource:
+    """The user's own items, by how often and how lately they were met (personal frequency)."""
+
+    weights: NDArray[np.float32]
+    """``[actions]``: what one event of each action counts; 0 leaves it out."""
+    halflife_days: float
+    """Days after which an event counts half."""
+
+    def __call__(self, ask: Ask, k: int, allowed: Allowed) -> Ranked:
+        """Count each user's own items."""
+        ranked = empty(len(ask), k)
+        for row, events in enumerate(ask.events):
+            weight = self.weights[events.action]
+            own = (events.item != NO_ITEM) & (weight > 0)
+            age = (ask.time[row] - events.time[own]) / DAY
+            items, place = np.unique(events.item[own], return_inverse=True)
+            scores = np.bincount(place, weights=weight[own] * 0.5 ** (age / self.halflife_days), minlength=len(items))
+            _place(ranked, row, items, scores, allowed)
+        return ranked
+
+
+@dataclass(frozen=True)
+class PopularitySource:
+    """The items that most users chose, the same for everybody."""
+
+    counts: NDArray[np.float32]
+    """``[items]``; items counted 0 are not offered."""
+
+    def __post_init__(self) -> None:
+        order = np.lexsort((np.arange(len(self.counts)), -self.counts))
+        object.__setattr__(self, "_order", order[self.counts[order] > 0].astype(np.int32))
+
+    def __call__(self, ask: Ask, k: int, allowed: Allowed) -> Ranked:
+        """Go down the one list until every request has ``k`` items that it may be shown."""
+        order: NDArray[np.int32] = self._order  # type: ignore[attr-defined]
+        ranked = empty(len(ask), k)
+        unsure, reach = np.arange(len(ask)), min(2 * k, len(order))
+        while len(unsure):
+            head = np.broadcast_to(order[:reach], (len(unsure), reach))
+            shown = allowed.mask(head, unsure)
+            sure = (shown.sum(axis=1) >= k) | (reach == len(order))
+            for row, keep in zip(unsure[sure], shown[sure], strict=True):
+                items = order[:reach][keep][:k]
+                ranked[0][row, : len(items)] = items
+                ranked[1][row, : len(items)] = self.counts[items]
+            unsure, reach = unsure[~sure], min(4 * reach, len(order))
+        return ranked
+
+
+def empty(requests: int, k: int) -> Ranked:
+    """Return lists of nothing: ``NO_ITEM`` and ``-inf``, ``[requests, k]``."""
+    return np.full((requests, k), NO_ITEM, dtype=np.int32), np.full((requests, k), -np.inf, dtype=np.float32)
+
+
+def action_weights(targets: dict[str, float], others: float) -> NDArray[np.float32]:
+    """Return what each action counts, float32 ``[actions]``: its weight in ``targets``, else ``others``."""
+    weights = np.full(len(ACTION_CODES), others, dtype=np.float32)
+    for action, weight in targets.items():
+        weights[ACTION_CODES[action]] = weight
+    return weights
+
+
+def _place(
+    ranked: Ranked, row: int, items: NDArray[np.int32], scores: NDArray[np.floating], allowed: Allowed
+) -> None:
+    """Put the best of ``items`` that are allowed into a row; ``items`` are distinct."""
+    keep = allowed.row(row, items)
+    items, scores = items[keep], scores[keep].astype(np.float32)
+    best = np.lexsort((items, -scores))[: ranked[0].shape[1]]
+    ranked[0][row, : len(best)] = items[best]
+    ranked[1][row, : len(best)] = scores[best]
