@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -120,12 +119,6 @@ def refuse_over_share(checked: Checked, share: float, written: str) -> str:
             f"(data.max_quarantine_share); the rows are listed in {written}"
         )
     return sentence
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return a hint: the nearest of ``known`` to ``name``, or all of them."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
 
 
 def _absent(column: ir.Value) -> ir.BooleanValue:

@@ -117,4 +117,5 @@ def _last_of_twins(
     one, two = place[:-1], place[1:]
     twins = (number[one] == number[two]) & (leaf[1:] == leaf[:-1]) & (item[one] != item[two])
     np.maximum.at(last, number[one[twins]], one[twins])
-    return last[number]
+    of_events: NDArray[np.int64] = last[number]
+    return of_events

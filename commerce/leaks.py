@@ -6,6 +6,7 @@ It works from the finished arrays alone, by another way than the code that made 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def _check_order(histories: Histories) -> None:
 
 def _check_cuts(histories: Histories, split: Split) -> None:
     bounds = [histories.offsets[:-1], *(split.cuts[name] for name in WINDOWS), histories.offsets[1:]]
-    for earlier, later in zip(bounds, bounds[1:], strict=False):
+    for earlier, later in pairwise(bounds):
         _stop(np.flatnonzero(earlier > later), "users have windows out of order", "user")
     for name in WINDOWS:
         cut = split.cuts[name]
@@ -85,7 +86,7 @@ def _check_relevant(histories: Histories, split: Split, requests: Requests) -> N
     """Each relevant item needs an event of its own: not visible to the request, inside the request's window."""
     rows = np.repeat(np.arange(len(requests)), np.diff(requests.offsets))
     user = requests.user[rows].astype(np.int64)
-    ends = {name: split.cuts[later] for name, later in zip(WINDOWS, WINDOWS[1:], strict=False)}
+    ends = {name: split.cuts[later] for name, later in pairwise(WINDOWS)}
     ends["test"] = histories.offsets[1:]
     end = np.zeros(len(rows), dtype=np.int64)
     for name in WINDOWS:

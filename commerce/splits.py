@@ -130,7 +130,7 @@ def ends_before(histories: Histories, user: NDArray[np.integer], moment: NDArray
 
     All pairs are bisected at once.
     """
-    low = histories.offsets[user].astype(np.int64)
+    low: NDArray[np.int64] = histories.offsets[user].astype(np.int64)
     high = histories.offsets[np.asarray(user) + 1].astype(np.int64)
     while np.any(open_ := low < high):
         middle = (low + high) // 2
@@ -148,4 +148,5 @@ def share_by_hash(ids: Sequence[str], seed: int, purpose: str, share: float) -> 
     """
     salt = hashlib.blake2b(f"{seed}:{purpose}".encode(), digest_size=16).digest()
     digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8, salt=salt).digest() for text in ids)
-    return np.frombuffer(digests, dtype="<u8") < np.uint64(min(share, 1.0) * (2**64 - 1))
+    chosen: NDArray[np.bool_] = np.frombuffer(digests, dtype="<u8") < np.uint64(min(share, 1.0) * (2**64 - 1))
+    return chosen

@@ -9,7 +9,9 @@ from types import ModuleType
 
 from ibis.backends.duckdb import Backend
 
+from commerce.mapping import require_columns
 from commerce.raw import RawTables
+from commerce.texts import text_columns
 from configs.errors import InputError
 from configs.schema import BazaarConfig, DataConfig
 
@@ -41,7 +43,29 @@ def read_tables(data: DataConfig, bazaar: BazaarConfig, warehouse: Backend, fold
         InputError: for files or columns that are not there, or times without a zone.
     """
     tables: RawTables = _reader(data).read(data, bazaar, warehouse, folder)
+    _require_features(data, tables)
     return tables
+
+
+def _require_features(data: DataConfig, tables: RawTables) -> None:
+    """Refuse settings that name columns which the items or users do not have."""
+    for setting, names in (
+        ("item_text", text_columns(data.item_text)),
+        ("item_categorical", data.item_categorical),
+        ("item_numeric", data.item_numeric),
+        ("item_vector", [data.item_vector] if data.item_vector else []),
+        ("item_category", [data.item_category] if data.item_category else []),
+    ):
+        require_columns(tables.items, names, "items", f"data.{setting}, or name it ours with data.item_columns")
+    for setting, names in (
+        ("user_categorical", data.user_categorical),
+        ("user_numeric", data.user_numeric),
+        ("sensitive", data.sensitive),
+    ):
+        if names and tables.users is None:
+            raise InputError(f"data.{setting} names {', '.join(names)}, but there is no users table; set data.users")
+        if tables.users is not None:
+            require_columns(tables.users, names, "users", f"data.{setting}, or name it ours with data.user_columns")
 
 
 def _reader(data: DataConfig) -> ModuleType:

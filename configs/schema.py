@@ -53,6 +53,8 @@ class DataConfig:
     """The shop's word for an action -> ours (search, impression, view, favorite, cart, purchase)."""
     timezone: str = ""
     """Zone of times that carry none, e.g. ``Asia/Shanghai``. Empty: zone-less times are refused."""
+    time_unit: str = ""
+    """What numeric times count since 1970 UTC: ``s``, ``ms`` or ``us``. Empty: numeric times are refused."""
     max_quarantine_share: float = 0.01
     """Share of bad rows in a table above which the run stops."""
     memory_gb: float = 2.0
@@ -269,12 +271,46 @@ class RetrievalConfig:
     """Candidate sources, blended by reciprocal rank."""
     rank_constant: float = 60.0
     """k of reciprocal rank fusion, 1 / (k + rank)."""
-    associations_halflife: float = 10.0
-    """History events after which an item's say in ``associations`` is halved."""
+    blend: str = "learned"
+    """``learned``: weights of the sources, and the rank constant, are fitted on the ``fit`` half of the validation
+    window, for each protocol (repeats, new items) by itself. ``equal``: every source weighs 1."""
+    blend_requests: int = 4000
+    """Requests on which a learned blend is fitted, at most."""
+    associations_halflife: float = 2.0
+    """Moments (baskets, say) of a history after which an item's say in ``associations`` is halved."""
+    associations_reach: int = 20
+    """Events of one user that stand at most this far apart are counted as a pair."""
+    associations_days: float = 60.0
+    """Days, up to the last one counted, whose events make pairs; 0 counts everything before the window."""
+    associations_forward: float = 3.0
+    """How many times more a pair counts from the earlier item to the later one than back."""
     neighbours: int = 100
     """Associated items kept per item."""
     popularity_days: float = 30.0
-    """Window over which popularity is counted; 0 counts everything before the moment."""
+    """Days, up to the last one counted, over which popularity is counted; 0 counts everything before the window."""
+    repeats_halflife_days: float = 80.0
+    """Days after which an event of the user's own counts half in ``repeats``."""
+    repeats_others: float = 0.1
+    """What an event of an action that is no target counts in ``repeats``; a target counts its weight."""
+    block: int = 256
+    """Requests answered together; bounds memory, changes nothing."""
+
+    def __post_init__(self) -> None:
+        known = ("vectors", "associations", "repeats", "popularity", "lexical")
+        unknown = [name for name in self.sources if name not in known]
+        if unknown or not self.sources:
+            raise ValueError(f"retrieval.sources must be some of {', '.join(known)}; got {self.sources}")
+        if self.blend not in ("learned", "equal"):
+            raise ValueError(f"retrieval.blend must be learned or equal, got {self.blend!r}")
+        for name in ("candidates", "per_source", "neighbours", "associations_reach", "block", "blend_requests"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"retrieval.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("associations_halflife", "repeats_halflife_days", "associations_forward"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"retrieval.{name} must be above 0, got {getattr(self, name)}")
+        for name in ("rank_constant", "associations_days", "popularity_days", "repeats_others"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"retrieval.{name} must not be negative, got {getattr(self, name)}")
 
 
 @dataclass
@@ -284,31 +320,50 @@ class RankingConfig:
     enabled: bool = True
     """Whether a reranker is trained at all."""
     encoder: str = ""
-    """Language model that the cross-encoder starts from; empty: ``text.encoder``."""
+    """Language model that the cross-encoder starts from, BERT-like; empty: ``text.encoder``."""
     layers: int = 2
     """Its lowest layers that are kept."""
     depth: int = 20
     """Candidates per request that are re-ordered."""
-    list_length: int = 12
+    list_length: int = 20
     """Candidates in a training list, the relevant ones included."""
+    list_depth: int = 50
+    """First candidates of each request of which training lists are drawn."""
     train_requests: int = 2000
     """Requests of the ranker window that are trained on, at most."""
-    item_tokens: int = 24
-    """Tokens of an item's text, at most."""
+    item_tokens: int = 20
+    """Tokens of an item's text, at most, special ones included."""
     context_tokens: int = 64
-    """Tokens of the context (intent, profile, recent searches and items, query), at most."""
-    epochs: int = 1
+    """Tokens of the context (query, intent, recent items and searches, profile), at most, special ones included."""
+    width: int = 64
+    """Width of the layer in which text and numeric features meet."""
+    dropout: float = 0.1
+    """Dropout on that layer while training."""
+    epochs: int = 2
     """Passes over the training lists."""
     learning_rate: float = 5e-5
     """Peak learning rate of the language model."""
     head_learning_rate: float = 1e-3
-    """Peak learning rate of the numeric features and the score head."""
-    tokens_per_batch: int = 8192
-    """Padded tokens in a batch."""
+    """Peak learning rate of the numeric features and the score heads."""
+    weight_decay: float = 0.01
+    """AdamW's decay; biases and norms are exempt."""
+    tokens_per_batch: int = 4096
+    """Padded tokens in a batch; a request with its candidates is never cut."""
+    precision: str = "bf16"
+    """``fp32`` or ``bf16`` (autocast)."""
     max_minutes: float = 10.0
     """The stage prints its expected minutes first and refuses above this."""
+    fit_users: int = 2000
+    """Users of the ``fit`` half on which the weight of the cross-encoder's scores is chosen, at most."""
     gate_users: int = 4000
     """Users of the ``gate`` half on which the reranker is judged, at most."""
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"ranking.precision must be fp32 or bf16, got {self.precision!r}")
+        for name in ("depth", "list_length", "list_depth", "epochs", "train_requests", "tokens_per_batch", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ranking.{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass

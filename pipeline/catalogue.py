@@ -56,13 +56,15 @@ def write_catalogue(ingested: Path, data: DataConfig, out: Path) -> Catalogue:
         np.array([bound if value is None else value for value in items[name]], dtype=np.int64)
         for name, bound in zip(("available_from", "available_until"), _OPEN, strict=True)
     )
-    np.savez(out / "availability.npz", **{"from": available_from, "until": available_until})
+    bounds = {"from": available_from, "until": available_until}
+    np.savez(out / "availability.npz", **bounds)  # type: ignore[arg-type]
 
-    user_features = [
-        [name for name in names if name not in data.sensitive] for names in (data.user_categorical, data.user_numeric)
-    ]
     of_items = fit(items, data.item_categorical, data.item_numeric, data.item_vector)
-    of_users = fit(users, *user_features)
+    of_users = fit(
+        users,
+        [name for name in data.user_categorical if name not in data.sensitive],
+        [name for name in data.user_numeric if name not in data.sensitive],
+    )
     _save_features(encode(of_items, items, len(texts)), out / "items_features")
     _save_features(encode(of_users, users, len(users["user_id"])), out / "users_features")
     leaf = leaf_codes(leaves)

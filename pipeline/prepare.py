@@ -55,7 +55,7 @@ def prepare(work: Work) -> Outcome:
     _refuse_empty_windows(requests, gains)
 
     requests.write(out / "requests.parquet")
-    np.savez(out / "cuts.npz", **split.cuts)
+    np.savez(out / "cuts.npz", **split.cuts)  # type: ignore[arg-type]
     np.save(out / "position_intents.npy", labels)
     np.save(out / "prices.npy", _prices(warehouse, events, histories, split, catalogue))
     windows = _windows(split, histories, config.prepare)

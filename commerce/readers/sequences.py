@@ -45,10 +45,14 @@ def read(data: DataConfig, bazaar: BazaarConfig, warehouse: Backend, folder: Pat
         f"""
         WITH lines AS (
             SELECT row_number() OVER () - 1 AS line, string_split(trim(line), ' ') AS ids
-            FROM read_csv({quoted(sequences)}, columns = {{'line': 'VARCHAR'}}, header = false, delim = '\\n', quote = '')
+            FROM read_csv(
+                {quoted(sequences)}, columns = {{'line': 'VARCHAR'}}, header = false, delim = '\\n', quote = ''
+            )
             WHERE trim(line) <> ''
         ),
-        spread AS (SELECT line, ids[1] AS user_id, unnest(ids[2:]) AS item_id, unnest(range(len(ids) - 1)) AS place FROM lines)
+        spread AS (
+            SELECT line, ids[1] AS user_id, unnest(ids[2:]) AS item_id, unnest(range(len(ids) - 1)) AS place FROM lines
+        )
         SELECT row_number() OVER (ORDER BY line, place) - 1 AS row,
                user_id, item_id, 'purchase' AS action, place * {DAY} AS time
         FROM spread ORDER BY line, place

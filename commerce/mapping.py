@@ -1,0 +1,109 @@
+"""From the shop's own columns and words to ours."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from configs.errors import InputError
+
+_LIKENESS = 0.8
+"""Likeness of two names from which one is taken for a slip of the other."""
+
+
+def rename_columns(table: ir.Table, names: Mapping[str, str], name: str) -> ir.Table:
+    """Rename the shop's columns to ours.
+
+    Args:
+        table: as read.
+        names: our column name -> the shop's.
+        name: of the table (``event`` for ``data.event_columns``), for messages.
+
+    Raises:
+        InputError: if a column is not there, or two would have one name.
+    """
+    for ours, theirs in names.items():
+        if theirs not in table.columns:
+            raise InputError(
+                f"data.{name}_columns.{ours}={theirs}: the {name}s table has no column {theirs}; "
+                f"{nearest(theirs, _shown(table))}"
+            )
+    # A column of ours that the shop has too, but maps from another of its own, gives way.
+    clash = [ours for ours, theirs in names.items() if ours in table.columns and ours != theirs]
+    taken = [column for column in clash if column not in names.values()]
+    renamed = table.drop(*taken) if taken else table
+    return renamed.select(
+        *(column for column in renamed.columns if column not in names.values()),
+        **{ours: renamed[theirs] for ours, theirs in names.items()},
+    )
+
+
+def require_columns(table: ir.Table, needed: Collection[str], name: str, setting: str) -> None:
+    """Refuse a table without a needed column, naming the nearest one that it has.
+
+    Args:
+        table: under our names.
+        needed: columns that must be there.
+        name: of the table, for the message.
+        setting: where to say which column it is.
+
+    Raises:
+        InputError: if one is missing.
+    """
+    for column in needed:
+        if column not in table.columns:
+            near = difflib.get_close_matches(column, _shown(table), n=1, cutoff=0.5)
+            remedy = f"did you mean {near[0]}? " if near else ""
+            raise InputError(
+                f"the {name} table has no column {column}; {remedy}it has {', '.join(_shown(table))}; "
+                f"say which one it is with {setting}"
+            )
+
+
+def overlooked_columns(table: ir.Table, optional: Collection[str], setting: str) -> list[str]:
+    """Return a remark for each column that looks like a slip of an optional one that is absent."""
+    remarks = []
+    for column in optional:
+        others = [name for name in _shown(table) if name not in optional]
+        if column not in table.columns and (near := difflib.get_close_matches(column, others, 1, _LIKENESS)):
+            remarks.append(
+                f"column {near[0]} is not read as {column}; if it is meant, set {setting}.{column}={near[0]}"
+            )
+    return remarks
+
+
+def as_id(column: ir.Value) -> ir.StringValue:
+    """Return ids as text; a whole number kept as a float, as pandas does beside a missing one, loses its ``.0``."""
+    if isinstance(column.type(), dt.Floating):
+        whole = column == column.cast("int64")
+        return ibis.ifelse(whole, column.cast("int64").cast("string"), column.cast("string"))
+    return column.cast("string")
+
+
+def map_actions(actions: ir.StringValue, words: Mapping[str, str], known: Sequence[str]) -> ir.StringValue:
+    """Return actions in our words; a word that is not mapped stays as it is.
+
+    Raises:
+        InputError: if a word is mapped to an action that is not one of ours.
+    """
+    for theirs, ours in words.items():
+        if ours not in known:
+            raise InputError(f"data.actions.{theirs}={ours}: {ours} is not an action; {nearest(ours, known)}")
+    text = actions.cast("string").strip().nullif("")
+    if not words:
+        return text
+    return ibis.cases(*((text == theirs, ours) for theirs, ours in words.items()), else_=text)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return a hint: the nearest of ``known`` to ``name``, or all of them."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+
+
+def _shown(table: ir.Table) -> list[str]:
+    return [column for column in table.columns if column != "row"]
