@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from commerce.columns import ACTION_CODES, DAY, INTENTS, NO_ITEM, NO_QUERY
+from commerce.features import UNKNOWN, Vocabulary
 from commerce.histories import Events
 
 HOUR = 3_600 * 1_000_000
@@ -124,6 +125,31 @@ def profile_text(profile: Mapping[str, object]) -> str:
     """Return a user's declared features as ``age 45-54, income 50-74K``; those without a value are left out."""
     known = {name: value for name, value in profile.items() if value is not None and value == value and value != ""}
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items())
+
+
+def known_features(
+    vocabulary: Vocabulary,
+    categorical: NDArray[np.int32],
+    numeric: NDArray[np.float32],
+    numeric_mask: NDArray[np.bool_] | NDArray[np.float32],
+) -> dict[str, str]:
+    """Return one user's encoded features in words, name -> value, those that are known; numbers to three digits.
+
+    Args:
+        vocabulary: of the users' features; sensitive columns are not in it.
+        categorical: ``[categorical features]``, codes.
+        numeric: ``[numeric features]``, standardised.
+        numeric_mask: ``[numeric features]``, whether the number is known.
+    """
+    words = {
+        name: categories[code - 1]
+        for (name, categories), code in zip(vocabulary.categorical.items(), categorical.tolist(), strict=True)
+        if code != UNKNOWN
+    }
+    for place, (name, (mean, deviation)) in enumerate(vocabulary.numeric.items()):
+        if numeric_mask[place]:
+            words[name] = f"{mean + deviation * float(numeric[place]):.3g}"
+    return words
 
 
 def recent_items(events: Events, count: int) -> NDArray[np.int32]:

@@ -372,8 +372,11 @@ class EvaluateConfig:
 
     at: list[int] = field(default_factory=lambda: [5, 10, 20, 50, 100])
     """Cut-offs k."""
+    segments_at: list[int] = field(default_factory=lambda: [10])
+    """Cut-offs k in segments."""
     filter_seen: bool = False
-    """Whether items the user had before the request are taken out of every ranking and of the relevant items."""
+    """Whether items of the visible history with a target action are taken out of every list and of the relevant items;
+    requests that this leaves without relevant items are dropped and counted."""
     new_items_too: bool = False
     """Also write ``metrics_new_items.json``: the same measurement with ``filter_seen`` turned on."""
     targets: dict[str, float] = field(default_factory=dict)
@@ -386,6 +389,19 @@ class EvaluateConfig:
     """Of the intervals."""
     max_requests: int = 0
     """Requests evaluated at most, users chosen by hash; 0: all."""
+
+    def __post_init__(self) -> None:
+        for name in ("at", "segments_at"):
+            if not getattr(self, name) or min(getattr(self, name)) < 1:
+                raise ValueError(f"evaluate.{name} must be cut-offs of at least 1, got {list(getattr(self, name))}")
+        known = ("popularity", "item_knn", "personal_frequency", "bm25")
+        unknown = [name for name in self.baselines if name not in known]
+        if unknown:
+            raise ValueError(f"evaluate.baselines knows {', '.join(known)}; got {', '.join(unknown)}")
+        if self.bootstrap < 1 or self.max_requests < 0:
+            raise ValueError("evaluate.bootstrap must be at least 1 and evaluate.max_requests at least 0")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"evaluate.confidence is a share and must lie between 0 and 1, got {self.confidence}")
 
 
 @dataclass

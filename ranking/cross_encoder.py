@@ -146,7 +146,8 @@ def lowest_layers(folder: str, layers: int, tokens: int) -> PreTrainedModel:
             f"{config.max_position_embeddings} positions; lower them"
         )
     config.num_hidden_layers = layers
-    logging.disable_progress_bar()
+    quiet: Any = logging.disable_progress_bar
+    quiet()
     encoder: PreTrainedModel = AutoModel.from_pretrained(
         folder, config=config, dtype=torch.float32, add_pooling_layer=False, attn_implementation="sdpa"
     )

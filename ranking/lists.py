@@ -42,12 +42,12 @@ class Lists:
     @property
     def kept(self) -> NDArray[np.bool_]:
         """Whether there is a candidate, ``[requests, length]``."""
-        return self.items != NO_ITEM
+        return np.asarray(self.items != NO_ITEM)
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """Candidates per request, ``[requests]``."""
-        return self.kept.sum(axis=1)
+        return np.asarray(self.kept.sum(axis=1), dtype=np.int64)
 
     def candidates(self, row: int) -> Candidates:
         """Return one request's candidates, without padding."""

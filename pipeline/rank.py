@@ -1,0 +1,68 @@
+"""Rank: the order that ships, for every test request: reranked where the gate opened, else blended.
+
+The list of items new to their users is a protocol of its own: it has its own candidates, and its own gate said whether,
+and with which weight, it is re-ordered.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from commerce.records import Requests, write_ranked
+from configs.schema import Config
+from pipeline.ranking_inputs import MAIN, PROTOCOLS, RankingInputs, candidates_file
+from pipeline.stage import Outcome, Work
+from ranking.fusion import fuse, reorder
+from ranking.lists import read_lists
+from ranking.module import Ranker
+from ranking.rerank import score_lists, scoring_device
+
+
+def rank(work: Work) -> Outcome:
+    """Write the shipped order of the test window, one file a protocol."""
+    trained = work.run.stage("train-ranker")
+    verdicts = json.loads((trained / "gate.json").read_text())
+    requests = Requests.read(work.run.stage("prepare") / "requests.parquet").of("test")
+    lines = []
+    for protocol in PROTOCOLS:
+        name = candidates_file("test", protocol)
+        source = work.run.stage("retrieve") / f"{name}.parquet"
+        if not source.is_file():
+            continue
+        lists = read_lists(source, requests.request_id, (), work.config.retrieval.candidates)
+        items, scores = lists.items, lists.scores
+        verdict = verdicts if protocol == MAIN else verdicts[protocol]
+        if verdict and verdict["shipped"]:
+            fused = _fused(name, requests, trained / "ranker.ckpt", verdict, work)
+            items, scores = reorder(items, scores, fused)
+        write_ranked(work.out / f"{name}.parquet", requests.request_id, items, scores)
+        lines.append(_line(name, items, verdict, work.config))
+    return Outcome(lines)
+
+
+def _fused(name: str, requests: Requests, checkpoint: Path, verdict: dict[str, Any], work: Work) -> Any:
+    """Return the shown scores of the first ``ranking.depth`` candidates."""
+    ranking = work.config.ranking
+    inputs = RankingInputs.open(work.run, work.config)
+    lists = inputs.lists(name, requests, ranking.depth)
+    ranker = Ranker.load_from_checkpoint(checkpoint, map_location="cpu").to(scoring_device())
+    read = score_lists(
+        ranker,
+        inputs.examples("test", requests, lists),
+        tokens_per_batch=ranking.tokens_per_batch,
+        precision=ranking.precision,
+        label=f"rerank {name}",
+    )
+    return fuse(read, lists.scores, lists.kept, verdict["weight"])
+
+
+def _line(name: str, items: Any, verdict: dict[str, Any] | None, config: Config) -> str:
+    requests, candidates = items.shape
+    short = int(((items >= 0).sum(axis=1) < config.ranking.depth).sum())
+    order = "blended order"
+    if verdict and verdict["shipped"]:
+        order = f"the first {config.ranking.depth} re-ordered with weight {verdict['weight']:g}"
+    shorter = f"; {short:,} lists are shorter than ranking.depth" if short else ""
+    return f"{name}: {requests:,} lists of up to {candidates} items, {order}{shorter}"

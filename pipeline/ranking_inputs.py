@@ -1,0 +1,185 @@
+"""What the ranker is told, read from the run folder: the same for its training, its gate and its use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from commerce.columns import NO_QUERY
+from commerce.features import Vocabulary
+from commerce.histories import Histories
+from commerce.metrics import Relevant
+from commerce.records import Requests
+from commerce.seen import drop_seen
+from commerce.state import ItemFacts, candidate_features, context_text, feature_names, known_features, profile_text
+from configs.schema import Config
+from learning.encoder_folder import find_encoder
+from learning.tokens import load_tokenizer
+from pipeline.run_folder import RunFolder
+from ranking.batches import Examples
+from ranking.lists import Lists, read_lists
+from ranking.pairs import PairTokenizer, Tokens
+
+MAIN, NEW_ITEMS = "main", "new_items"
+"""Protocols: as ``evaluate`` says, and, with ``evaluate.new_items_too``, the same without items the user had."""
+PROTOCOLS = (MAIN, NEW_ITEMS)
+
+
+@dataclass(frozen=True)
+class RankingInputs:
+    """Files of the stages before, opened once."""
+
+    run: RunFolder
+    sources: tuple[str, ...]
+    histories: Histories
+    requests: Requests
+    item_texts: list[str]
+    query_texts: list[str]
+    item_vectors: NDArray[np.float32]
+    prices: NDArray[np.float32]
+    profiles: list[str]
+    """Each user's, in words."""
+    tokenizer: PairTokenizer
+    item_tokens: Tokens
+
+    @classmethod
+    def open(cls, run: RunFolder, config: Config) -> RankingInputs:
+        """Read what ``prepare`` and ``embed`` wrote; ``config`` names the sources, the encoder and the token limits."""
+        prepared, ranking = run.stage("prepare"), config.ranking
+        tokenizer = PairTokenizer(
+            load_tokenizer(encoder_path(run, config), ranking.context_tokens + ranking.item_tokens),
+            ranking.context_tokens,
+            ranking.item_tokens,
+        )
+        item_texts = pq.read_table(prepared / "item_texts.parquet")["text"].to_pylist()
+        return cls(
+            run=run,
+            sources=tuple(config.retrieval.sources),
+            histories=Histories.open(prepared / "histories"),
+            requests=Requests.read(prepared / "requests.parquet"),
+            item_texts=item_texts,
+            query_texts=pq.read_table(prepared / "queries.parquet")["text"].to_pylist(),
+            item_vectors=np.load(run.stage("embed") / "item_vectors.npy", mmap_mode="r"),
+            prices=np.load(prepared / "prices.npy"),
+            profiles=_profiles(prepared),
+            tokenizer=tokenizer,
+            item_tokens=tokenizer.items(item_texts),
+        )
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the numeric features."""
+        return feature_names(self.sources)
+
+    def lists(self, name: str, requests: Requests, depth: int) -> Lists:
+        """Return the first candidates of some requests; ``name`` is that of a file of ``retrieve``."""
+        return read_lists(self.run.stage("retrieve") / f"{name}.parquet", requests.request_id, self.sources, depth)
+
+    def examples(self, window: str, requests: Requests, lists: Lists, label: str = "") -> Examples:
+        """Describe some requests of one window and their candidates.
+
+        Args:
+            window: whose statistics count and whose user vectors are read.
+            requests: some of that window's.
+            lists: theirs.
+            label: of the progress bar; none without.
+        """
+        embedded = self.run.stage("embed")
+        whole = self.requests.request_id[self.requests.window == window]
+        rows = np.searchsorted(whole, requests.request_id)
+        vectors = np.load(embedded / f"users_{window}.npy", mmap_mode="r")[rows]
+        intents = np.load(embedded / f"intents_{window}.npy")[rows].astype(np.float32)
+        facts = self.facts(window)
+        features = np.zeros((*lists.items.shape, len(self.features)), dtype=np.float32)
+        contexts = []
+        for row in tqdm(range(len(requests)), desc=label, unit="list", disable=not label):
+            user, query = int(requests.user[row]), int(requests.query[row])
+            events = self.histories.events(user, int(requests.history_end[row]))
+            candidates = lists.candidates(row)
+            if len(candidates.item):
+                moment = int(requests.time[row])
+                told = candidate_features(events, moment, vectors[row], candidates, facts)
+                features[row, : len(told)] = told
+            contexts.append(
+                context_text(
+                    events,
+                    self.item_texts,
+                    self.query_texts,
+                    query=self.query_texts[query] if query != NO_QUERY else "",
+                    intent=intents[row],
+                    profile=self.profiles[user],
+                )
+            )
+        return Examples(lists.items, features, intents, self.tokenizer.contexts(contexts), self.item_tokens)
+
+    def facts(self, window: str) -> ItemFacts:
+        """Return what was known about the items before ``window``."""
+        folder = self.run.stage("retrieve") / "statistics" / window
+        return ItemFacts(
+            price=self.prices,
+            popularity=np.load(folder / "popularity.npy"),
+            vectors=self.item_vectors,
+            neighbour_offsets=np.load(folder / "association_offsets.npy"),
+            neighbours=np.load(folder / "association_items.npy"),
+            neighbour_weights=np.load(folder / "association_weights.npy"),
+        )
+
+    def judged(self, half: str, users: int, seed: int, *, new_items: bool, actions: Sequence[str]) -> Requests:
+        """Return the requests of at most ``users`` users of a half of validation, as one protocol judges them.
+
+        Args:
+            half: ``fit`` or ``gate``.
+            users: above this many, users are drawn at random.
+            seed: of the draw.
+            new_items: whether items the user had are taken out of the relevant ones; emptied requests go.
+            actions: by which a user has an item.
+        """
+        requests = self.requests.of("validation", half)
+        everyone = np.unique(requests.user)
+        chosen = np.random.default_rng([seed, 0x6A7E]).permutation(everyone)[:users]
+        requests = requests.where(np.isin(requests.user, chosen))
+        return without_seen(requests, self.histories, actions) if new_items else requests
+
+
+def candidates_file(window: str, protocol: str) -> str:
+    """Return the name of the file in ``retrieve``, and ``rank``, that holds a window's lists."""
+    return window if protocol == MAIN else f"{window}_new"
+
+
+def encoder_path(run: RunFolder, config: Config) -> Path:
+    """Return the folder of the language model that the cross-encoder starts from."""
+    return find_encoder(config.ranking.encoder or config.text.encoder, run.stage("prepare") / "encoder")
+
+
+def relevant_of(requests: Requests) -> Relevant:
+    """Return the relevant items of requests as the measures take them."""
+    return Relevant(requests.offsets, requests.items, requests.gains)
+
+
+def without_seen(requests: Requests, histories: Histories, actions: Sequence[str]) -> Requests:
+    """Take what users had before out of the relevant items; requests without any left go."""
+    fewer = drop_seen(relevant_of(requests), histories, requests.user, requests.history_end, actions)
+    left = Requests(
+        **{
+            name: getattr(requests, name)
+            for name in ("request_id", "window", "half", "user", "time", "history_end", "query", "session", "intent")
+        },
+        offsets=fewer.offsets,
+        items=fewer.items,
+        gains=fewer.gains,
+    )
+    return left.where(fewer.counts > 0)
+
+
+def _profiles(prepared: Path) -> list[str]:
+    vocabulary = Vocabulary.from_json(json.loads((prepared / "vocabulary.json").read_text(encoding="utf-8"))["users"])
+    folder = prepared / "users_features"
+    arrays = [np.load(folder / f"{name}.npy") for name in ("categorical", "numeric", "numeric_mask")]
+    return [profile_text(known_features(vocabulary, *row)) for row in zip(*arrays, strict=True)]

@@ -1,0 +1,245 @@
+"""Train-ranker: a cross-encoder on the ranker window's lists, and the gate that decides whether it ships.
+
+A cut-off training starts again from the seed: it is bounded to minutes, and the same seed gives the same ranker.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+
+from commerce.records import Requests
+from configs.schema import Config
+from pipeline.ranking_inputs import (
+    MAIN,
+    NEW_ITEMS,
+    PROTOCOLS,
+    RankingInputs,
+    candidates_file,
+    encoder_path,
+    relevant_of,
+    without_seen,
+)
+from pipeline.stage import Outcome, Work
+from ranking.batches import Examples, TrainingBatches
+from ranking.cost import Cost, measure_speed
+from ranking.cross_encoder import lowest_layers
+from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
+from ranking.lists import TrainingLists, build_training_lists
+from ranking.module import Ranker
+from ranking.rerank import score_lists, scoring_device
+
+
+def train_ranker(work: Work) -> Outcome:
+    """Train the cross-encoder, choose its weight on ``fit`` and judge it on ``gate``."""
+    config = work.config
+    if not config.ranking.enabled:
+        return _write_closed(work, "ranking.enabled is false")
+    inputs = RankingInputs.open(work.run, config)
+    asked = inputs.requests.of("ranker")
+    if _filters_seen(config, MAIN):
+        asked = without_seen(asked, inputs.histories, _actions(config))
+    lists = inputs.lists("ranker", asked, config.ranking.list_depth)
+    training = build_training_lists(
+        lists,
+        relevant_of(asked),
+        length=config.ranking.list_length,
+        most=config.ranking.train_requests,
+        seed=config.run.seed,
+    )
+    counted = "ranker window: " + ", ".join(f"{count:,} {what}" for what, count in training.counts.items())
+    print(counted, flush=True)
+    if not len(training.rows):
+        return _write_closed(work, "no request of the ranker window has a relevant candidate beside another one")
+    examples = inputs.examples("ranker", _rows(asked, training.rows), training.lists)
+    ranker = _build(inputs, config, examples, training)
+    cost = _announce(ranker, inputs, config, examples)
+    _fit(ranker, config, examples, training, work.out)
+    ranker.to(scoring_device())
+    verdicts = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work)}
+    return _write(work, counted, cost, verdicts, inputs)
+
+
+def _build(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
+    ranking = config.ranking
+    weights = lowest_layers(
+        str(encoder_path(inputs.run, config)), ranking.layers, ranking.context_tokens + ranking.item_tokens
+    )
+    torch.manual_seed(config.run.seed)
+    ranker = Ranker(
+        encoder=weights.config.to_dict(),
+        features=inputs.features,
+        sources=inputs.sources,
+        context_tokens=ranking.context_tokens,
+        item_tokens=ranking.item_tokens,
+        width=ranking.width,
+        dropout=ranking.dropout,
+        learning_rate=ranking.learning_rate,
+        head_learning_rate=ranking.head_learning_rate,
+        weight_decay=ranking.weight_decay,
+        steps=sum(len(_batches(config, examples, training).rows(epoch)) for epoch in range(ranking.epochs)),
+        weights=weights,
+    )
+    ranker.cross_encoder.standardise(torch.from_numpy(examples.features[examples.items >= 0]))
+    return ranker
+
+
+def _batches(config: Config, examples: Examples, training: TrainingLists) -> TrainingBatches:
+    return TrainingBatches(
+        examples,
+        training.gains,
+        context_tokens=config.ranking.context_tokens,
+        tokens_per_batch=config.ranking.tokens_per_batch,
+        seed=config.run.seed,
+    )
+
+
+def _announce(ranker: Ranker, inputs: RankingInputs, config: Config, examples: Examples) -> Cost:
+    """Say what is ahead, ``rank`` included, and refuse what is too much."""
+    ranking = config.ranking
+    speed = measure_speed(ranker, examples, tokens_per_batch=ranking.tokens_per_batch, precision=ranking.precision)
+    a_list = float(examples.contexts.lengths.mean()) + ranking.depth * float(inputs.item_tokens.lengths.mean())
+    tokens = {"training": int(examples.lengths.sum()) * ranking.epochs}
+    folder = inputs.run.stage("retrieve")
+    for protocol in PROTOCOLS:
+        if not (folder / f"{candidates_file('validation', protocol)}.parquet").is_file():
+            continue
+        suffix = "" if protocol == MAIN else " (new items)"
+        for half, users in (("fit", ranking.fit_users), ("gate", ranking.gate_users)):
+            requests = inputs.judged(half, users, config.run.seed, new_items=False, actions=())
+            tokens[half + suffix] = int(a_list * len(requests))
+        tokens["test" + suffix] = int(a_list * int((inputs.requests.window == "test").sum()))
+    cost = Cost(tokens, speed)
+    print(cost.line(), flush=True)
+    settings = ("depth", "layers", "train_requests", "epochs", "context_tokens", "item_tokens", "gate_users")
+    cost.check(ranking.max_minutes, {name: getattr(ranking, name) for name in settings})
+    return cost
+
+
+def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> None:
+    curve = _LossCurve()
+    trainer = L.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=config.ranking.epochs,
+        precision="bf16-mixed" if config.ranking.precision == "bf16" else "32-true",
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        callbacks=[curve],
+    )
+    torch.manual_seed(config.run.seed)
+    trainer.fit(ranker, _batches(config, examples, training))
+    trainer.save_checkpoint(out / "ranker.ckpt", weights_only=True)
+    with (out / "curves.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("step", "train/loss"), *curve.losses])
+
+
+class _LossCurve(L.Callback):
+    """Keeps the loss of every step."""
+
+    def __init__(self) -> None:
+        self.losses: list[tuple[int, float]] = []
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.losses.append((trainer.global_step, round(float(outputs["loss"]), 5)))
+
+
+def _judge(protocol: str, ranker: Ranker, inputs: RankingInputs, config: Config) -> Verdict:
+    ranking, seed = config.ranking, config.run.seed
+    weight, tried = choose_weight(_judged(protocol, "fit", ranking.fit_users, ranker, inputs, config))
+    print(
+        f"{protocol}: NDCG@{CUT} on fit by weight of the cross-encoder: {_tried(tried)}; chosen {weight:g}", flush=True
+    )
+    gate = _judged(protocol, "gate", ranking.gate_users, ranker, inputs, config)
+    return judge(gate, weight, resamples=config.evaluate.bootstrap, confidence=config.evaluate.confidence, seed=seed)
+
+
+def _judged(protocol: str, half: str, users: int, ranker: Ranker, inputs: RankingInputs, config: Config) -> Judged:
+    ranking = config.ranking
+    requests = inputs.judged(
+        half, users, config.run.seed, new_items=_filters_seen(config, protocol), actions=_actions(config)
+    )
+    lists = inputs.lists(candidates_file("validation", protocol), requests, max(ranking.depth, CUT))
+    examples = inputs.examples("validation", requests, lists.first(ranking.depth))
+    read = score_lists(
+        ranker,
+        examples,
+        tokens_per_batch=ranking.tokens_per_batch,
+        precision=ranking.precision,
+        label=f"{protocol} {half}",
+    )
+    return Judged(lists.items, lists.scores, read, relevant_of(requests), requests.user)
+
+
+def _write(work: Work, counted: str, cost: Cost, verdicts: dict[str, Verdict], inputs: RankingInputs) -> Outcome:
+    ranking = work.config.ranking
+    gate = {
+        "shipped": verdicts[MAIN].shipped,
+        **verdicts[MAIN].as_json(),
+        NEW_ITEMS: verdicts[NEW_ITEMS].as_json() if NEW_ITEMS in verdicts else None,
+        "depth": ranking.depth,
+        "context_tokens": ranking.context_tokens,
+        "item_tokens": ranking.item_tokens,
+        "features": list(inputs.features),
+        "sources": list(inputs.sources),
+        "lists": counted,
+        "cost": cost.as_json(),
+    }
+    (work.out / "gate.json").write_text(json.dumps(gate, indent=1))
+    if not any(verdict.shipped for verdict in verdicts.values()):
+        (work.out / "ranker.ckpt").unlink()
+    return Outcome([line for protocol, verdict in verdicts.items() for line in _lines(protocol, verdict)])
+
+
+def _write_closed(work: Work, reason: str) -> Outcome:
+    gate = {**closed(reason).as_json(), NEW_ITEMS: None}
+    (work.out / "gate.json").write_text(json.dumps(gate, indent=1))
+    return Outcome(_lines(MAIN, closed(reason)))
+
+
+def _lines(protocol: str, verdict: Verdict) -> list[str]:
+    what = "the reranked order" if verdict.shipped else "the blended order"
+    where = "" if protocol == MAIN else " for new items"
+    lines = [f"gate{where}: {what} ships: {verdict.reason}"]
+    if verdict.blended and verdict.reranked:
+        lines.append(
+            f"  NDCG@{CUT} of {verdict.users:,} users: blended {verdict.blended.value:.4f}, "
+            f"reranked {verdict.reranked.value:.4f}"
+        )
+    return lines
+
+
+def _protocols(work: Work) -> list[str]:
+    folder = work.run.stage("retrieve")
+    return [
+        name for name in PROTOCOLS if (folder / f"{candidates_file('validation', name)}.parquet").is_file()
+    ]
+
+
+def _filters_seen(config: Config, protocol: str) -> bool:
+    return config.evaluate.filter_seen or protocol == NEW_ITEMS
+
+
+def _actions(config: Config) -> list[str]:
+    return list(config.evaluate.targets or config.prepare.targets)
+
+
+def _rows(requests: Requests, rows: Any) -> Requests:
+    keep = np.zeros(len(requests), dtype=bool)
+    keep[rows] = True
+    return requests.where(keep)
+
+
+def _tried(tried: dict[float, float]) -> str:
+    shown = [weight for weight in tried if round(weight * 20) % 4 == 0]
+    return ", ".join(f"{weight:g}: {tried[weight]:.4f}" for weight in shown)

@@ -1,0 +1,106 @@
+"""Training of the cross-encoder: joins encoder, features and heads with the listwise loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ranking.batches import Batch
+from ranking.cross_encoder import CrossEncoder, empty_encoder
+from ranking.losses import listwise_softmax_loss
+
+
+class Ranker(L.LightningModule):
+    """Puts a request's relevant candidates first.
+
+    ``load_from_checkpoint`` needs nothing but the file: the encoder's shape travels in it.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: dict[str, Any],
+        features: Sequence[str],
+        sources: Sequence[str],
+        context_tokens: int,
+        item_tokens: int,
+        width: int,
+        dropout: float,
+        learning_rate: float,
+        head_learning_rate: float,
+        weight_decay: float,
+        steps: int,
+        weights: PreTrainedModel | None = None,
+    ) -> None:
+        """Build the cross-encoder.
+
+        Args:
+            encoder: the language model's configuration, as plain values.
+            features: names of the numeric features, in order.
+            sources: candidate sources behind the features, in order.
+            context_tokens: most tokens of a context, and the position at which items start.
+            item_tokens: most tokens of an item.
+            width: of the layer in which text and numbers meet.
+            dropout: on that layer.
+            learning_rate: peak, of the language model.
+            head_learning_rate: peak, of everything else.
+            weight_decay: AdamW's; biases and norms are exempt.
+            steps: of the whole training.
+            weights: the language model with its pretrained weights; None where a checkpoint brings them.
+        """
+        super().__init__()
+        self.save_hyperparameters(ignore=["weights"])
+        self.features, self.sources = tuple(features), tuple(sources)
+        self.context_tokens, self.item_tokens = context_tokens, item_tokens
+        self.learning_rate, self.head_learning_rate = learning_rate, head_learning_rate
+        self.weight_decay, self.steps = weight_decay, steps
+        language_model = weights if weights is not None else empty_encoder(encoder)
+        self.cross_encoder = CrossEncoder(language_model, len(self.features), context_tokens, width, dropout)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the scores of packed lists, ``[lists, length]``, -inf past a list's end."""
+        scores = self.cross_encoder.score(
+            batch.input_ids, batch.segments, batch.positions, batch.features, batch.intent
+        )
+        return scores.masked_fill(~batch.kept, float("-inf"))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the mean loss of the batch's lists."""
+        loss = self.loss(batch)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.kept))
+        return loss
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the listwise softmax loss of packed lists."""
+        return listwise_softmax_loss(self(batch), batch.gains, batch.kept)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with a slow language model and fast heads; both rise over a tenth of the steps, then fall to zero."""
+        optimizer = torch.optim.AdamW(self.parameter_groups())
+        warmup = max(1, self.steps // 10)
+
+        def share(step: int) -> float:
+            return min((step + 1) / warmup, max(0.0, (self.steps - step) / max(1, self.steps - warmup)))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return four groups: language model or the rest, decayed or (vectors: biases, norms) not."""
+        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in self.cross_encoder.named_parameters():
+            groups.setdefault((name.startswith("encoder."), parameter.ndim > 1), []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "lr": self.learning_rate if pretrained else self.head_learning_rate,
+                "weight_decay": self.weight_decay if decayed else 0.0,
+            }
+            for (pretrained, decayed), parameters in groups.items()
+        ]
