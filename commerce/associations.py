@@ -1,0 +1,147 @@
+"""What is counted over the log for candidate sources: which items go together, and how many users chose each.
+
+Written once in Ibis. Only events before a window's cuts are counted for it, so nothing looks ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.backends.duckdb import Backend
+from numpy.typing import NDArray
+
+from commerce.columns import ACTION_CODES, DAY, NO_ITEM
+from commerce.edges import Edges
+from commerce.histories import Histories
+
+# An edge from a to b weighs pairs(a, b) / (events(a)^.5 events(b)^.2). With .5 on both sides this would be the cosine
+# of item-kNN (Deshpande & Karypis 2004); a milder norm of the item that is offered won on validation, by a fifth, on
+# Beauty and on Complete Journey.
+_NORM_FROM = 0.5
+_NORM_TO = 0.2
+_DECAY = 0.5
+"""A pair counts 1 / (1 + moments between the two) to this power."""
+_ROWS = 4_000_000
+"""Events written to disk together."""
+
+
+def counted_events(warehouse: Backend, histories: Histories, ends: NDArray[np.int64], path: Path) -> ir.Table:
+    """Return the events with an item that precede a window: user, item, action, time, place, moment.
+
+    ``place`` numbers a user's events and ``moment`` the groups of them at one time, both over the whole log, so
+    that differences within a user are distances.
+
+    Args:
+        warehouse: that will count them.
+        histories: all events.
+        ends: ``[users]``, absolute positions (a window's cuts).
+        path: a Parquet file to write them to, so that they need not fit into memory.
+    """
+    schema = pa.schema(
+        {"user": pa.int32(), "item": pa.int32(), "action": pa.uint8(), "time": pa.int64(), "place": pa.int64()}
+        | {"moment": pa.int64()}
+    )
+    moment = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        for first, last in _user_blocks(histories.offsets):
+            span = slice(int(histories.offsets[first]), int(histories.offsets[last]))
+            user = np.repeat(np.arange(first, last, dtype=np.int32), np.diff(histories.offsets[first : last + 1]))
+            time = np.asarray(histories.time[span])
+            starts = np.ones(len(user), dtype=np.int64)
+            starts[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1])
+            moments = moment + np.cumsum(starts)
+            moment += int(starts.sum())
+            place = np.arange(span.start, span.stop)
+            item = np.asarray(histories.item[span])
+            keep = (place < ends[user]) & (item != NO_ITEM)
+            columns = (user, item, np.asarray(histories.action[span]), time, place, moments)
+            writer.write_table(pa.table([pa.array(column[keep]) for column in columns], schema=schema))
+    return warehouse.read_parquet(path)
+
+
+def last_days(events: ir.Table, days: float) -> ir.Table:
+    """Return the events of the last ``days`` before and with the latest one; all of them for 0."""
+    if not days:
+        return events
+    return events.filter(events.time > events.time.max().as_scalar() - round(days * DAY))
+
+
+def count_popularity(
+    events: ir.Table, items: int, targets: Mapping[str, float], days: float
+) -> NDArray[np.float32]:
+    """Return how many users chose each item, float32 ``[items]``.
+
+    A user counts once for an item and an action, by the weight of the action in ``targets``: one who comes back daily,
+    or a fraud burst, is one user.
+
+    Args:
+        events: as ``counted_events`` gives them.
+        items: number of items.
+        targets: action -> weight.
+        days: as for ``last_days``.
+    """
+    weights = {ACTION_CODES[action]: weight for action, weight in targets.items()}
+    chosen = last_days(events.filter(events.action.isin(list(weights))), days)
+    once = chosen.select("user", "item", "action").distinct()
+    counted = once.group_by(["item", "action"]).agg(users=once.count()).to_pyarrow()
+    counts = np.zeros(items, dtype=np.float32)
+    weight_of = np.zeros(len(ACTION_CODES), dtype=np.float32)
+    weight_of[list(weights)] = list(weights.values())
+    np.add.at(
+        counts, counted["item"].to_numpy(), weight_of[counted["action"].to_numpy()] * counted["users"].to_numpy()
+    )
+    return counts
+
+
+def count_associations(
+    events: ir.Table, items: int, *, reach: int, days: float, forward: float, neighbours: int
+) -> Edges:
+    """Return how strongly each item leads to others, from who met both and how near each other.
+
+    Every two events of a user at most ``reach`` apart, of different items, are a pair. It counts less the more moments
+    lie between, and ``forward`` times more from the earlier to the later item than back (1 within one moment). So
+    an event makes ``2 * reach`` pairs at most, however long the history.
+
+    Args:
+        events: as ``counted_events`` gives them.
+        items: number of items.
+        reach: how far apart, in events, the two may stand.
+        days: as for ``last_days``.
+        forward: weight of the forward direction.
+        neighbours: edges kept per item, the strongest; ties by item code.
+    """
+    recent = last_days(events, days)
+    placed = recent.mutate(place=ibis.row_number().over(ibis.window(group_by="user", order_by="place")))
+    earlier = placed.mutate(step=ibis.range(1, reach + 1).unnest()).mutate(meets=lambda t: t.place + t.step)
+    later = placed.select(user_="user", place_="place", item_="item", moment_="moment")
+    met = earlier.join(later, [earlier.user == later.user_, earlier.meets == later.place_])
+    met = met.filter(met.item != met.item_)
+    between = (met.moment_ - met.moment).cast("float64")
+    near = (1.0 + between) ** -_DECAY
+    ahead = met.select(source="item", other="item_", weight=ibis.ifelse(between == 0, near, near * forward))
+    back = met.select(source="item_", other="item", weight=near)
+    pairs = ahead.union(back).group_by(["source", "other"]).agg(weight=lambda t: t.weight.sum())
+    counts = recent.group_by("item").agg(events=recent.count())
+    of_other = counts.select(other="item", other_events="events")
+    normed = pairs.join(counts, pairs.source == counts.item).join(of_other, "other")
+    normed = normed.mutate(weight=normed.weight / (normed.events**_NORM_FROM * normed.other_events**_NORM_TO))
+    strongest = ibis.window(group_by="source", order_by=[ibis.desc("weight"), ibis.asc("other")])
+    kept = normed.mutate(number=ibis.row_number().over(strongest)).filter(lambda t: t.number < neighbours)
+    table = kept.select("source", "other", "weight", "number").order_by("source", "number").to_pyarrow()
+    source = table["source"].to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(source, minlength=items))]).astype(np.int64)
+    return Edges(offsets, table["other"].to_numpy().astype(np.int32), table["weight"].to_numpy().astype(np.float32))
+
+
+def _user_blocks(offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Cut the users into ranges of about ``_ROWS`` events each."""
+    users = len(offsets) - 1
+    marks = np.searchsorted(offsets, np.arange(_ROWS, int(offsets[-1]), _ROWS))
+    bounds = np.unique(np.concatenate([[0], marks, [users]]))
+    return [(int(first), int(last)) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]

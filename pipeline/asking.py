@@ -1,0 +1,140 @@
+"""Turns requests into what candidate sources are asked, block by block: one loop for retrieval and for the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from commerce.columns import ACTION_CODES, NO_ITEM, NO_QUERY
+from commerce.edges import Edges
+from commerce.histories import Events, Histories
+from commerce.records import Requests
+from configs.schema import Config
+from pipeline.run_folder import RunFolder
+from retrieval.filters import NOTHING, Allowed
+from retrieval.index import ItemIndex
+from retrieval.sources import (
+    Ask,
+    AssociationSource,
+    PopularitySource,
+    RepeatSource,
+    Source,
+    VectorSource,
+    action_weights,
+)
+
+BASELINES = {
+    "popularity": "popularity",
+    "item_knn": "associations",
+    "personal_frequency": "repeats",
+    "bm25": "lexical",
+}
+"""Baseline in the tables -> the candidate source that it is, run alone."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What every block is cut from, memory-mapped."""
+
+    histories: Histories
+    available_from: NDArray[np.int64]
+    """``[items]``."""
+    available_until: NDArray[np.int64]
+    """``[items]``, exclusive."""
+    queries: Sequence[str]
+    """Search terms by query code."""
+    targets: Mapping[str, float]
+    """Action -> weight."""
+
+    @classmethod
+    def open(cls, prepared: Path, targets: Mapping[str, float]) -> Shop:
+        """Open what ``prepare`` wrote into ``prepared``."""
+        with np.load(prepared / "availability.npz") as availability:
+            start, stop = availability["from"], availability["until"]
+        queries = pq.read_table(prepared / "queries.parquet").sort_by("query")["text"].to_pylist()
+        return cls(Histories.open(prepared / "histories"), start, stop, queries, targets)
+
+    @property
+    def items(self) -> int:
+        """Number of items in the catalogue."""
+        return len(self.available_from)
+
+    def had(self, events: Events) -> NDArray[np.int32]:
+        """Return the distinct items that a user had: those of events whose action is a target."""
+        codes = [ACTION_CODES[action] for action in self.targets]
+        return np.unique(events.item[np.isin(events.action, codes) & (events.item != NO_ITEM)])
+
+
+def blocks(
+    shop: Shop, requests: Requests, vectors: NDArray[np.float32] | None, *, filter_seen: bool, size: int
+) -> Iterator[tuple[slice, Ask, Allowed]]:
+    """Yield (rows of the block, what is asked, what may be answered).
+
+    Args:
+        shop: where histories, availability and queries are.
+        requests: in any order.
+        vectors: ``[requests, dim]`` of the user tower; None where no source reads them.
+        filter_seen: whether items that the user had before the request are excluded.
+        size: requests in a block.
+    """
+    for start in range(0, len(requests), size):
+        rows = slice(start, min(start + size, len(requests)))
+        events = [
+            shop.histories.events(int(user), int(end))
+            for user, end in zip(requests.user[rows], requests.history_end[rows], strict=True)
+        ]
+        moment = requests.time[rows]
+        asked = Ask(
+            events=events,
+            vectors=np.zeros((len(events), 0), np.float32) if vectors is None else np.asarray(vectors[rows]),
+            time=moment,
+            queries=["" if code == NO_QUERY else shop.queries[code] for code in requests.query[rows]],
+        )
+        excluded = [shop.had(one) if filter_seen else NOTHING for one in events]
+        yield rows, asked, Allowed(shop.available_from, shop.available_until, moment, excluded)
+
+
+def open_sources(
+    names: Sequence[str], statistics: Path, config: Config, index: ItemIndex | None = None, texts: Path | None = None
+) -> dict[str, Source]:
+    """Build candidate sources by name.
+
+    Args:
+        names: as in ``retrieval.sources``.
+        statistics: folder of the window's counts, as ``retrieve`` writes it.
+        config: whole.
+        index: for ``vectors``.
+        texts: ``item_texts.parquet``, for ``lexical``.
+    """
+    settings = config.retrieval
+
+    def build(name: str) -> Source:
+        if name == "vectors":
+            if index is None:
+                raise ValueError("source `vectors` needs the item index")
+            return VectorSource(index)
+        if name == "associations":
+            return AssociationSource(Edges.load(statistics / "associations.npz"), settings.associations_halflife)
+        if name == "repeats":
+            weights = action_weights(config.prepare.targets, settings.repeats_others)
+            return RepeatSource(weights, settings.repeats_halflife_days)
+        if name == "popularity":
+            return PopularitySource(np.load(statistics / "popularity.npy"))
+        if name == "lexical" and texts is not None:
+            from retrieval.lexical import LexicalSource
+
+            items = pq.read_table(texts).sort_by("item")["text"].to_pylist()
+            return LexicalSource(items)
+        raise ValueError(f"no source {name!r}")
+
+    return {name: build(name) for name in names}
+
+
+def statistics_folder(run: RunFolder, window: str) -> Path:
+    """Return where ``retrieve`` put the counts that candidate sources use for ``window``."""
+    return run.stage("retrieve") / "statistics" / window
