@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from commerce.columns import ACTION_CODES, DAY, INTENTS, NO_ITEM, NO_QUERY
+from commerce.edges import Edges
 from commerce.features import UNKNOWN, Vocabulary
 from commerce.histories import Events
 
@@ -183,10 +184,8 @@ class ItemFacts:
     """Target events in the popularity window."""
     vectors: NDArray[np.float32]
     """``[items, dim]``, the item tower's, unit length."""
-    neighbour_offsets: NDArray[np.int64]
-    """``[items + 1]``: the associated items of item i are ``neighbours[offsets[i]:offsets[i + 1]]``."""
-    neighbours: NDArray[np.int32]
-    neighbour_weights: NDArray[np.float32]
+    edges: Edges
+    """Associations: which items go with which."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +249,7 @@ def candidate_features(
         candidates.score,
         facts.vectors[candidates.item] @ user_vector,
         *_similarities(recent, candidates.item, facts.vectors),
-        *_associations(recent, candidates.item, facts),
+        *_associations(recent, candidates.item, facts.edges),
         np.log1p(facts.popularity[candidates.item]),
         *_prices(recent, candidates.item, facts.price),
         *_personal(events, moment, candidates.item),
@@ -278,13 +277,13 @@ def _similarities(
     return [cosine[:, 0], cosine.max(axis=1)]
 
 
-def _associations(recent: NDArray[np.int32], items: NDArray[np.int32], facts: ItemFacts) -> list[NDArray[np.float64]]:
+def _associations(recent: NDArray[np.int32], items: NDArray[np.int32], edges: Edges) -> list[NDArray[np.float64]]:
     """Return log(1 + weight) of each candidate's strongest association with a recent item, and of the sum of all."""
     best, total = np.zeros(len(items)), np.zeros(len(items))
     order = np.argsort(items)
     for item in recent:
-        span = slice(int(facts.neighbour_offsets[item]), int(facts.neighbour_offsets[item + 1]))
-        others, weights = facts.neighbours[span], facts.neighbour_weights[span]
+        span = slice(int(edges.offsets[item]), int(edges.offsets[item + 1]))
+        others, weights = edges.other[span], edges.weight[span]
         place = np.minimum(np.searchsorted(items[order], others), len(items) - 1)
         hit = items[order][place] == others
         rows = order[place[hit]]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from commerce.columns import NO_QUERY
+from commerce.edges import Edges
 from commerce.features import Vocabulary
 from commerce.histories import Histories
 from commerce.metrics import Relevant
@@ -126,9 +127,7 @@ class RankingInputs:
             price=self.prices,
             popularity=np.load(folder / "popularity.npy"),
             vectors=self.item_vectors,
-            neighbour_offsets=np.load(folder / "association_offsets.npy"),
-            neighbours=np.load(folder / "association_items.npy"),
-            neighbour_weights=np.load(folder / "association_weights.npy"),
+            edges=Edges.load(folder / "associations.npz"),
         )
 
     def judged(self, half: str, users: int, seed: int, *, new_items: bool, actions: Sequence[str]) -> Requests:
