@@ -1,0 +1,223 @@
+"""Evaluate: every system's lists for the test window, under one protocol, into ``metrics.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from commerce.columns import MICROSECONDS
+from commerce.comparison import Asked, Precision, compare
+from commerce.histories import Histories
+from commerce.intent_measures import intent_block, last_actions
+from commerce.metrics import Relevant
+from commerce.records import Requests, read_ranked, write_ranked
+from commerce.seen import drop_seen
+from commerce.segments import events_before, find_segments
+from configs.errors import InputError
+from configs.schema import Config
+from pipeline.asking import Shop
+from pipeline.baselines import rank_baselines, rank_oracle
+from pipeline.run_folder import write_atomic
+from pipeline.stage import Outcome, Work
+from pipeline.systems import Lists, Terms, check_lists, rank_vectors
+from pipeline.tables import metrics_lines
+
+FORMAT = 1
+"""Version of ``metrics.json``."""
+WINDOW = "test"
+
+
+def evaluate(work: Work) -> Outcome:
+    """Measure the shipped order, the towers alone and the baselines; publish ``metrics.json``."""
+    config = work.config
+    protocols = [("metrics.json", "rankings", config.evaluate.filter_seen, "test.parquet")]
+    if config.evaluate.new_items_too:
+        protocols.append(("metrics_new_items.json", "rankings_new_items", True, "test_new.parquet"))
+    lines, published = [], []
+    for name, folder, filter_seen, shipped in protocols:
+        metrics = measure(work, filter_seen, work.run.stage("rank") / shipped, work.out / folder)
+        text = json.dumps(metrics, indent=1, ensure_ascii=False)
+        (work.out / name).write_text(text, encoding="utf-8")
+        write_atomic(work.run.root / name, text)
+        published.append(work.run.root / name)
+        if len(protocols) > 1:
+            lines.append("Items new to their user alone:" if filter_seen else "All items, repeats included:")
+        lines += [*metrics_lines(metrics), ""]
+    return Outcome(lines, published)
+
+
+def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dict[str, Any]:
+    """Return what one ``metrics.json`` holds, and write every system's lists into the folder ``rankings``."""
+    config, run = work.config, work.run
+    prepared = run.stage("prepare")
+    targets = config.evaluate.targets or config.prepare.targets
+    shop = Shop.open(prepared, targets)
+    histories = shop.histories
+    everything = Requests.read(prepared / "requests.parquet")
+    whole = everything.of(WINDOW)
+    cuts = np.load(prepared / "cuts.npz")[WINDOW]
+    seen_by = tuple(targets) if filter_seen else ()
+    kept, relevant, dropped = _choose(whole, histories, seen_by, config)
+    requests = whole.where(kept)
+    terms = Terms(requests, histories, shop.available_from, shop.available_until, seen_by, max(config.evaluate.at))
+    lists = _rank_all(work, terms, shop, kept, shipped)
+    rankings.mkdir()
+    for name, (items, scores) in lists.items():
+        check_lists(name, items, terms)
+        write_ranked(rankings / f"{name}.parquet", requests.request_id, items, scores)
+
+    events = events_before(histories, cuts, terms.items)
+    asked = Asked(requests.user, relevant, _shown_at_all(terms), events)
+    segments = find_segments(requests, relevant, histories, cuts, events)
+    precision = Precision(config.evaluate.bootstrap, config.evaluate.confidence, config.run.seed)
+    ranked = {name: items for name, (items, _) in lists.items()}
+    systems, paired, parts = compare(
+        ranked, asked, config.evaluate.at, precision, _pairs(list(ranked)), segments, config.evaluate.segments_at
+    )
+    return {
+        "format": FORMAT,
+        "dataset": config.run.name,
+        "split": config.prepare.split,
+        "targets": dict(targets),
+        "window": _window(prepared),
+        "filter_seen": filter_seen,
+        "repeats": _repeat_rule(filter_seen, dropped, len(whole)),
+        "requests": len(requests),
+        "requests_dropped": dropped,
+        "users": len(np.unique(requests.user)),
+        "items": terms.items,
+        "catalogue": asked.catalogue,
+        "seed": config.run.seed,
+        "intervals": {
+            "confidence": config.evaluate.confidence,
+            "resamples": config.evaluate.bootstrap,
+            "over": "users",
+        },
+        "hardware": hardware(),
+        "systems": systems,
+        "paired": paired,
+        "segments": parts,
+        "segment_sizes": _sizes(segments, asked),
+        "intent": _intent(work, everything, requests, kept, histories),
+    }
+
+
+def _choose(
+    whole: Requests, histories: Histories, seen_by: tuple[str, ...], config: Config
+) -> tuple[NDArray[np.bool_], Relevant, int]:
+    """Return which test requests are measured, their relevant items, and how many had only items seen before."""
+    kept = _sample(whole, config.evaluate.max_requests, config.run.seed)
+    relevant = Relevant(whole.offsets, whole.items, whole.gains)
+    dropped = 0
+    if seen_by:
+        relevant = drop_seen(relevant, histories, whole.user, whole.history_end, seen_by)
+        emptied = kept & (relevant.counts == 0)
+        dropped = int(emptied.sum())
+        kept = kept & ~emptied
+    if not kept.any():
+        left = f"all {dropped:,} of them had only items that their user had before" if dropped else "there are none"
+        raise InputError(
+            f"no request of the test window can be measured: {left}; lengthen prepare.test_days, name other targets in "
+            "evaluate.targets, or set evaluate.filter_seen=false"
+        )
+    return kept, relevant.of(kept), dropped
+
+
+def _sample(requests: Requests, most: int, seed: int) -> NDArray[np.bool_]:
+    """Choose whole users, by hash, as long as their requests stay within ``most``; 0 chooses all."""
+    if not most or len(requests) <= most:
+        return np.ones(len(requests), dtype=bool)
+    users, counts = np.unique(requests.user, return_counts=True)
+    drawn = [hashlib.blake2b(f"{seed}:evaluate:{user}".encode(), digest_size=8).digest() for user in users]
+    order = np.argsort(np.array([int.from_bytes(digest) for digest in drawn], dtype=np.uint64))
+    fit = np.cumsum(counts[order]) <= most
+    return np.isin(requests.user, users[order][fit])
+
+
+def _rank_all(work: Work, terms: Terms, shop: Shop, kept: NDArray[np.bool_], shipped: Path) -> dict[str, Lists]:
+    """Return every system's lists; ``kept`` ([test requests]) says which rows of the user vectors are theirs."""
+    embedded = work.run.stage("embed")
+    users = np.load(embedded / f"users_{WINDOW}.npy", mmap_mode="r")[kept]
+    items, scores = read_ranked(shipped, terms.requests.request_id)
+    lists = {
+        "mercato": (items[:, : terms.depth], scores[:, : terms.depth]),
+        "towers": rank_vectors(terms, np.load(embedded / "item_vectors.npy", mmap_mode="r"), users),
+    }
+    lists |= dict(rank_baselines(work, terms, shop))
+    if work.config.data.reader == "bazaar":
+        lists["oracle"] = rank_oracle(work, terms, shop)
+    return lists
+
+
+def _pairs(systems: list[str]) -> list[tuple[str, str]]:
+    """Return which systems are compared: ours with each baseline, and with each other."""
+    baselines = [name for name in systems if name not in ("mercato", "towers", "oracle")]
+    pairs = [(ours, baseline) for ours in ("mercato", "towers") for baseline in baselines]
+    return [*pairs, ("mercato", "towers")]
+
+
+def _shown_at_all(terms: Terms) -> int:
+    """Return how many items were available at some request's moment, or between two of them."""
+    first, last = terms.requests.time.min(), terms.requests.time.max()
+    return int(((terms.available_from <= last) & (terms.available_until > first)).sum())
+
+
+def _sizes(segments: list[Any], asked: Asked) -> dict[str, dict[str, int]]:
+    sizes = {}
+    for segment in segments:
+        rows = asked.relevant.only(segment.keep).counts > 0
+        sizes[segment.name] = {"requests": int(rows.sum()), "users": len(np.unique(asked.users[rows]))}
+    return sizes
+
+
+def _intent(
+    work: Work, everything: Requests, requests: Requests, kept: NDArray[np.bool_], histories: Histories
+) -> dict[str, Any] | None:
+    probabilities = np.load(work.run.stage("embed") / f"intents_{WINDOW}.npy")[kept]
+    earlier = everything.where(everything.window != WINDOW)
+    actions, earlier_actions = (
+        last_actions(histories.action, histories.offsets[asked.user], asked.history_end)
+        for asked in (requests, earlier)
+    )
+    return intent_block(probabilities, requests.intent, actions, earlier.intent, earlier_actions)
+
+
+def _window(prepared: Path) -> dict[str, str | None]:
+    """Return the window's first moment and the one it ends before, in UTC; None where each user has their own."""
+    bounds = json.loads((prepared / "windows.json").read_text())["windows"][WINDOW]
+    return {side: _moment(bounds[side]) for side in ("from", "until")}
+
+
+def _moment(microseconds: int | None) -> str | None:
+    if microseconds is None:
+        return None
+    return datetime.fromtimestamp(microseconds / MICROSECONDS, UTC).isoformat(timespec="seconds")
+
+
+def _repeat_rule(filter_seen: bool, dropped: int, whole: int) -> str:
+    if not filter_seen:
+        return "allowed: items the user had before may be listed and count"
+    return (
+        "left out: items the user had before are in no list and do not count; "
+        f"{dropped:,} of {whole:,} requests had no others and were dropped"
+    )
+
+
+def hardware() -> str:
+    """Say what the numbers were made on: processor, cores in use, memory."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{name}, {cores} cores, {memory:.0f} GB"

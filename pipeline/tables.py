@@ -1,0 +1,132 @@
+"""What ``metrics.json`` says, for a person: a table of systems, verdicts in words, and the terms it was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+_WITH_INTERVALS = ("recall", "ndcg")
+_VALUES = ("mrr", "hit_rate", "map", "coverage", "novelty")
+_TITLES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR", "hit_rate": "Hit rate", "map": "MAP"}
+_WIDTH = 118
+
+
+def metrics_lines(metrics: dict[str, Any], segments: bool = False) -> list[str]:
+    """Return what the console shows of ``metrics`` (as in ``metrics.json``), line by line; ``segments`` adds theirs."""
+    out = StringIO()
+    console = Console(file=out, width=_WIDTH, color_system=None)
+    for part in renderables(metrics, segments):
+        console.print(part)
+    return [line.rstrip() for line in out.getvalue().rstrip("\n").split("\n")]
+
+
+def renderables(metrics: dict[str, Any], segments: bool = False) -> Iterator[RenderableType]:
+    """Yield the table of systems, the verdicts and the protocol, for any rich console."""
+    k = cut_off(metrics)
+    yield _systems_table(metrics, k)
+    yield "\n".join(verdicts(metrics, k))
+    if segments and metrics["segments"]:
+        yield _segments_table(metrics)
+    if metrics.get("intent"):
+        yield _intent_line(metrics["intent"])
+    yield protocol(metrics)
+
+
+def cut_off(metrics: dict[str, Any]) -> int:
+    """Return the cut-off shown: 10 where it was measured, else the smallest."""
+    system = next(iter(metrics["systems"].values()))
+    measured = [int(name.partition("@")[2]) for name in system if name.startswith("ndcg@")]
+    return 10 if 10 in measured else min(measured)
+
+
+def verdicts(metrics: dict[str, Any], k: int) -> list[str]:
+    """Return a line per paired comparison: by how much NDCG@k differs and what follows."""
+    lines = []
+    width = max((len(pair) for pair in metrics["paired"]), default=0)
+    for pair, measures in metrics["paired"].items():
+        a, _, b = pair.partition(" - ")
+        found = measures[f"ndcg@{k}"]
+        lines.append(f"{pair:<{width}}  NDCG@{k} {_signed(found)}  {verdict(a, b, found)}")
+    systems = metrics["systems"]
+    if "oracle" in systems and "mercato" in systems and systems["oracle"][f"ndcg@{k}"]["value"] > 0:
+        reached = systems["mercato"][f"ndcg@{k}"]["value"] / systems["oracle"][f"ndcg@{k}"]["value"]
+        lines.append(f"mercato reaches {reached:.0%} of the NDCG@{k} that the oracle shows to be reachable")
+    return lines
+
+
+def verdict(a: str, b: str, difference: dict[str, float]) -> str:
+    """Say in words what a paired interval of ``a - b`` shows."""
+    if difference["low"] > 0:
+        return f"{a} is better than {b}"
+    if difference["high"] < 0:
+        return f"{a} is worse than {b}"
+    return f"no difference between {a} and {b} is seen"
+
+
+def protocol(metrics: dict[str, Any]) -> str:
+    """Return the terms of the measurement in a sentence or two."""
+    targets = ", ".join(f"{action} {gain:g}" for action, gain in metrics["targets"].items())
+    window, precision = metrics["window"], metrics["intervals"]
+    span = f"{window['from']} to {window['until']}" if window["from"] else "each user's last target event"
+    return (
+        f"Protocol: {metrics['dataset']}, split {metrics['split']}, window {span}. Targets (gain): {targets}. "
+        f"filter_seen {'on' if metrics['filter_seen'] else 'off'}; repeats {metrics['repeats']}. "
+        f"{metrics['requests']:,} requests of {metrics['users']:,} users, ranked over all of {metrics['items']:,} "
+        f"items that were available at the moment, ties by item code. {precision['confidence']:.0%} intervals from "
+        f"{precision['resamples']:,} resamples of users, seed {metrics['seed']}."
+    )
+
+
+def _systems_table(metrics: dict[str, Any], k: int) -> Table:
+    title = f"{metrics['dataset']}: at {k}, with {metrics['intervals']['confidence']:.0%} intervals"
+    table = Table(title=title, title_justify="left")
+    table.add_column("system")
+    for name in _WITH_INTERVALS + _VALUES:
+        table.add_column(_TITLES.get(name, name.capitalize()), justify="right")
+    for system, measures in metrics["systems"].items():
+        wide = [_interval(measures[f"{name}@{k}"]) for name in _WITH_INTERVALS]
+        narrow = [_number(measures[f"{name}@{k}"]["value"]) for name in _VALUES]
+        table.add_row(system, *wide, *narrow)
+    return table
+
+
+def _segments_table(metrics: dict[str, Any]) -> Table:
+    k = min(int(name.partition("@")[2]) for name in _any_segment(metrics) if name.startswith("ndcg@"))
+    table = Table(title=f"NDCG@{k} by segment", title_justify="left")
+    table.add_column("segment")
+    table.add_column("requests", justify="right")
+    for system in metrics["systems"]:
+        table.add_column(system, justify="right")
+    for segment, systems in metrics["segments"].items():
+        count = f"{metrics['segment_sizes'][segment]['requests']:,}"
+        table.add_row(segment, count, *(_number(measures[f"ndcg@{k}"]["value"]) for measures in systems.values()))
+    return table
+
+
+def _any_segment(metrics: dict[str, Any]) -> dict[str, Any]:
+    measures: dict[str, Any] = next(iter(next(iter(metrics["segments"].values())).values()))
+    return measures
+
+
+def _intent_line(intent: dict[str, Any]) -> str:
+    names = {"head": "intent head", "class_prior": "class prior", "last_action": "last-action rule"}
+    parts = [
+        f"{title} {intent[name]['macro_f1']:.3f} / {intent[name]['log_loss']:.3f}" for name, title in names.items()
+    ]
+    return f"Intent, macro-F1 / log-loss over {intent['requests']:,} labelled requests: {', '.join(parts)}"
+
+
+def _interval(found: dict[str, float]) -> str:
+    return f"{found['value']:.4f} ({found['low']:.4f}-{found['high']:.4f})"
+
+
+def _signed(found: dict[str, float]) -> str:
+    return f"{found['value']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if value < 1 else f"{value:.2f}"

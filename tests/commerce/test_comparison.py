@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from commerce.comparison import Asked, Precision, compare
+from commerce.intervals import paired
+from commerce.metrics import Relevant, find, recall
+from commerce.segments import Segment
+
+RNG = np.random.default_rng(0)
+REQUESTS, ITEMS = 40, 30
+LISTS = {name: np.stack([RNG.permutation(ITEMS)[:10] for _ in range(REQUESTS)]).astype(np.int32) for name in "ab"}
+RELEVANT = Relevant(
+    np.arange(0, 2 * REQUESTS + 1, 2),
+    np.stack([RNG.permutation(ITEMS)[:2] for _ in range(REQUESTS)]).ravel().astype(np.int32),
+    np.ones(2 * REQUESTS, np.float32),
+)
+ASKED = Asked(np.arange(REQUESTS, dtype=np.int32) // 2, RELEVANT, ITEMS, np.arange(ITEMS))
+PRECISION = Precision(resamples=200, confidence=0.9, seed=3)
+
+
+def compared(lists=LISTS, asked=ASKED, segments=()):
+    return compare(lists, asked, [5, 10, 99], PRECISION, [("a", "b")], segments, [5])
+
+
+def test_every_measure_of_every_system_has_an_interval_around_it():
+    systems, paired_blocks, _ = compared()
+    names = ("recall", "ndcg", "binary_ndcg", "mrr", "hit_rate", "map", "coverage", "novelty", "gini")
+    for block in [*systems.values(), *paired_blocks.values()]:
+        assert set(block) == {f"{name}@{k}" for name in names for k in (5, 10, 99)}
+        for interval in block.values():
+            assert interval["low"] <= interval["value"] <= interval["high"]
+
+
+def test_a_paired_interval_is_that_of_the_difference_per_request():
+    _, paired_blocks, _ = compared()
+    a, b = (recall(find(LISTS[name], RELEVANT), 5) for name in "ab")
+    expected = paired(a, b, ASKED.users, resamples=200, confidence=0.9, seed=3).as_dict()
+    assert paired_blocks["a - b"]["recall@5"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_permuting_requests_changes_no_number():
+    order = RNG.permutation(REQUESTS)
+    items = RELEVANT.items.reshape(REQUESTS, 2)[order].ravel()
+    asked = Asked(ASKED.users[order], Relevant(RELEVANT.offsets, items, RELEVANT.gains), ITEMS, ASKED.events)
+    permuted = compared({name: ranked[order] for name, ranked in LISTS.items()}, asked)
+    for block, other in zip(compared()[:2], permuted[:2], strict=True):
+        for name, measures in block.items():
+            for measure, interval in measures.items():
+                assert other[name][measure] == pytest.approx(interval, abs=2e-6)
+
+
+def test_a_segment_of_requests_is_measured_as_if_alone():
+    first = np.repeat(np.arange(REQUESTS) < 10, 2)
+    _, _, parts = compared(segments=[Segment("first", first, of_items=False)])
+    alone = Asked(
+        ASKED.users[:10],
+        Relevant(RELEVANT.offsets[:11], RELEVANT.items[:20], RELEVANT.gains[:20]),
+        ITEMS,
+        ASKED.events,
+    )
+    systems, _, _ = compared({name: ranked[:10] for name, ranked in LISTS.items()}, alone)
+    for name, measures in parts["first"].items():
+        assert measures == {measure: systems[name][measure] for measure in measures}
+        assert "coverage@5" in measures
+
+
+def test_a_segment_of_items_counts_only_those():
+    cold = RELEVANT.items < 4
+    _, _, parts = compared(segments=[Segment("item: cold", cold, of_items=True)])
+    expected = recall(find(LISTS["a"], RELEVANT).only(cold), 5).mean()
+    assert parts["item: cold"]["a"]["recall@5"]["value"] == pytest.approx(expected, abs=1e-6)
+    assert "coverage@5" not in parts["item: cold"]["a"]
