@@ -103,7 +103,12 @@ def folder_vectors(
     if missing:
         encoder, tokenizer = load_text_encoder(folder), load_tokenizer(folder.path, folder.max_tokens)
         found = encode(
-            encoder, tokenizer, missing, tokens_per_batch=text.tokens_per_batch, precision=text.precision, progress=progress
+            encoder,
+            tokenizer,
+            missing,
+            tokens_per_batch=text.tokens_per_batch,
+            precision=text.precision,
+            progress=progress,
         )
         cache.add(missing, found)
     return cache.vectors(full, text_dim(folder))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.errors import InputError
 from configs.schema import TextConfig
 
 POOLINGS = ("mean", "cls", "last")
@@ -22,7 +23,7 @@ _ITEM_PROMPTS = ("document", "passage", "search_document", "corpus")
 _KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
 
 
-class EncoderError(ValueError):
+class EncoderError(InputError):
     """An encoder that is not there or that Mercato cannot read; the message says what to do."""
 
 
@@ -88,7 +89,9 @@ def find_encoder(name: str, trained: Path | None = None) -> Path:
     """
     if name == "train":
         if trained is None or not (trained / "config.json").is_file():
-            raise EncoderError("text.encoder is `train`, but no trained encoder is there; run `mercato prepare CONFIG` first")
+            raise EncoderError(
+                "text.encoder is `train`, but no trained encoder is there; run `mercato prepare CONFIG` first"
+            )
         return trained
     if name.startswith("package:"):
         return _in_package(name.removeprefix("package:"))
@@ -154,7 +157,9 @@ def _declared_pooling(path: Path) -> str:
     modes = [mode for key, mode in _POOLING_KEYS.items() if declared.get(key)]
     named = declared.get("pooling_mode")
     modes += [{"lasttoken": "last"}.get(named, named)] if isinstance(named, str) else []
-    others = [key for key, on in declared.items() if key.startswith("pooling_mode_") and on and key not in _POOLING_KEYS]
+    others = [
+        key for key, on in declared.items() if key.startswith("pooling_mode_") and on and key not in _POOLING_KEYS
+    ]
     if len(modes) != 1 or others or modes[0] not in POOLINGS:
         raise EncoderError(
             f"{file} declares the pooling {', '.join(modes + others) or 'none'}, but Mercato applies one of "

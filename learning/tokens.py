@@ -45,4 +45,6 @@ def _converted(folder: Path) -> Tokenizer:
     try:
         return AutoTokenizer.from_pretrained(str(folder)).backend_tokenizer
     except (OSError, ValueError, AttributeError) as error:
-        raise EncoderError(f"{folder} holds no tokenizer.json and none that can be converted to one: {error}") from error
+        raise EncoderError(
+            f"{folder} holds no tokenizer.json and none that can be converted to one: {error}"
+        ) from error

@@ -1,0 +1,127 @@
+"""The item tower: text, features, given vectors and an id residual -> a unit vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ItemInputs:
+    """What the item tower reads of some items; row i of every tensor is one item."""
+
+    text: Tensor
+    """``[items, text_dim]`` float32, zeros without a text."""
+    categorical: Tensor
+    """``[items, categories]`` int64, 0 for missing or unknown."""
+    numeric: Tensor
+    """``[items, numbers]`` float32, standardised, 0 where missing."""
+    numeric_mask: Tensor
+    """``[items, numbers]`` float32, 1 where known."""
+    vectors: Tensor
+    """``[items, vector_dim]`` float32, made elsewhere, 0 where missing."""
+    vectors_mask: Tensor
+    """``[items]`` float32, 1 where given."""
+    residual: Tensor
+    """``[items]`` int64: row of the item's id residual, 0 for an item without one."""
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def rows(self, rows: Tensor) -> ItemInputs:
+        """Return the inputs of some items; ``rows`` is int64 ``[chosen]``."""
+        return ItemInputs(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def to(self, device: torch.device | str) -> ItemInputs:
+        """Return the inputs on another device."""
+        return ItemInputs(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+class ItemTower(nn.Module):
+    """unit(projection(text, features, given vectors) + id residual).
+
+    The residual exists only for items with enough events, is at most ``id_cap`` times as long as the rest, and is
+    dropped for a share of the items in a training step, so that the rest learns to stand alone, as it must for a new item.
+    """
+
+    def __init__(
+        self,
+        *,
+        text_dim: int,
+        categories: list[int],
+        numbers: int,
+        vector_dim: int,
+        residuals: int,
+        dim: int,
+        id_cap: float,
+        id_drop: float,
+    ) -> None:
+        """Build the tower.
+
+        Args:
+            text_dim: width of the text vectors.
+            categories: number of values of each categorical feature, 0 (missing or unknown) included.
+            numbers: number of numeric features.
+            vector_dim: width of the given vectors, 0 for none.
+            residuals: items that have an id residual.
+            dim: width of the item vectors.
+            id_cap: largest length of a residual, in units of the projection's length.
+            id_drop: share of items without their residual in a training step.
+        """
+        super().__init__()
+        self.text = nn.Linear(text_dim, dim)
+        self.categorical = nn.ModuleList(nn.Embedding(count, dim, padding_idx=0) for count in categories)
+        self.numeric = nn.Linear(2 * numbers, dim, bias=False) if numbers else None
+        self.vectors = nn.Linear(vector_dim, dim) if vector_dim else None
+        self.residual = nn.Embedding(residuals + 1, dim, padding_idx=0)
+        self.id_cap, self.id_drop = id_cap, id_drop
+        for table in (*self.categorical, self.residual):
+            assert isinstance(table, nn.Embedding)
+            with torch.no_grad():
+                table.weight.normal_(std=0.02)
+                table.weight[0].zero_()
+
+    def forward(
+        self,
+        text: Tensor,
+        categorical: Tensor,
+        numeric: Tensor,
+        numeric_mask: Tensor,
+        vectors: Tensor,
+        vectors_mask: Tensor,
+        residual: Tensor,
+    ) -> Tensor:
+        """Return ``[items, dim]`` of unit length; the arguments are the fields of ``ItemInputs``."""
+        content = self.content(text, categorical, numeric, numeric_mask, vectors, vectors_mask)
+        own = self.residual(residual)
+        longest = self.id_cap * content.norm(dim=1, keepdim=True)
+        own = own * (longest / own.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
+        if self.training and self.id_drop:
+            own = own * (torch.rand(len(own), 1, device=own.device) >= self.id_drop)
+        return F.normalize(content + own, dim=1)
+
+    def content(
+        self,
+        text: Tensor,
+        categorical: Tensor,
+        numeric: Tensor,
+        numeric_mask: Tensor,
+        vectors: Tensor,
+        vectors_mask: Tensor,
+    ) -> Tensor:
+        """Return what is known of an item without its id, ``[items, dim]``, of any length."""
+        found = self.text(text).float()
+        for column, table in enumerate(self.categorical):
+            found = found + table(categorical[:, column])
+        if self.numeric is not None:
+            found = found + self.numeric(torch.cat([numeric * numeric_mask, numeric_mask], dim=1))
+        if self.vectors is not None:
+            found = found + self.vectors(vectors) * vectors_mask[:, None]
+        return found
+
+    def encode(self, inputs: ItemInputs) -> Tensor:
+        """Return the vectors of items, ``[items, dim]``."""
+        return self(**{name: getattr(inputs, name) for name in inputs.__dataclass_fields__})

@@ -1,0 +1,121 @@
+"""Train the towers: early stopping, the best weights, the curve, and resuming."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import Logger
+
+from configs.schema import TowersConfig
+from learning.resume import Checkpoints, SeededSteps, save_atomic
+from towers.data import TowerData
+from towers.module import TwoTower
+
+
+class Best(L.Callback):
+    """Keeps the weights of the best epoch, the curve, and stops when nothing better came for a while.
+
+    Its state is part of every checkpoint, so a resumed training goes on as if it had not been cut off.
+    """
+
+    def __init__(self, file: Path, patience: int) -> None:
+        """Watch a training.
+
+        Args:
+            file: where the best weights go.
+            patience: epochs without a better value after which training stops.
+        """
+        self.file, self.patience = file, patience
+        self.epoch, self.value = -1, -math.inf
+        self.curve: list[dict[str, float]] = []
+        self.loss, self.steps = 0.0, 0
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any) -> None:
+        """Add up the loss."""
+        self.loss += float(trainer.callback_metrics["train/loss"])
+        self.steps += 1
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Note an epoch."""
+        if trainer.sanity_checking:
+            return
+        assert isinstance(module, TwoTower)
+        value = float(trainer.callback_metrics["val/ndcg@10"])
+        row = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "train_loss": self.loss / max(1, self.steps),
+            "val_ndcg@10": value,
+            "temperature": 1.0 / float(module.scale),
+        }
+        self.curve.append(row)
+        self.loss, self.steps = 0.0, 0
+        if value > self.value:
+            self.epoch, self.value = trainer.current_epoch, value
+            save_atomic(trainer, self.file)
+        trainer.should_stop = trainer.should_stop or trainer.current_epoch - self.epoch >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been seen."""
+        return {name: getattr(self, name) for name in ("epoch", "value", "curve", "loss", "steps")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again."""
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+
+def train(
+    module: TwoTower,
+    data: TowerData,
+    settings: TowersConfig,
+    seed: int,
+    scratch: Path,
+    loggers: Sequence[Logger] = (),
+) -> Best:
+    """Train, going on from a checkpoint in ``scratch`` where there is one, and leave the best weights in the module.
+
+    Args:
+        module: with its catalogue attached.
+        data: what it reads.
+        settings: the ``towers`` section.
+        seed: of dropout; the data have their own.
+        scratch: folder for checkpoints.
+        loggers: Lightning loggers.
+    """
+    best = Best(scratch / "best.ckpt", settings.patience)
+    resumed = scratch / "last.ckpt"
+    trainer = L.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+        max_epochs=settings.max_epochs,
+        callbacks=[SeededSteps(seed), best, Checkpoints(resumed, settings.checkpoint_steps), TQDMProgressBar(10)],
+        logger=list(loggers),
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=str(scratch),
+    )
+    trainer.fit(module, data, ckpt_path=str(resumed) if resumed.is_file() else None, weights_only=False)
+    trainer.strategy.barrier()
+    module.load_state_dict(torch.load(best.file, map_location="cpu", weights_only=False)["state_dict"])
+    module.eval()
+    return best
+
+
+def write_curve(curve: Sequence[dict[str, float]], file: Path) -> None:
+    """Write a row per epoch."""
+    with file.open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, fieldnames=list(curve[0]))
+        writer.writeheader()
+        writer.writerows(curve)

@@ -1,0 +1,117 @@
+"""Requests of a window as padded batches: for early stopping and for the vectors that are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from commerce.columns import NO_QUERY
+from commerce.histories import Histories
+from commerce.records import Requests
+from commerce.seen import seen_pairs
+from commerce.state import tower_inputs, with_query
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Some requests as tensors; items by code, as the whole catalogue is encoded."""
+
+    request: Tensor
+    """``[batch]`` int64: row in the requests that were given."""
+    user: Tensor
+    """``[batch]`` int64."""
+    asked: Tensor
+    """``[asked]`` int64: codes of the queries that are read."""
+    item: Tensor
+    """``[batch, length]`` int64: item code + 1, 0 for none."""
+    query: Tensor
+    """``[batch, length]`` int64: row in ``asked`` + 1, 0 for none."""
+    action: Tensor
+    """``[batch, length]`` int64: action code + 1, 0 for padding."""
+    gap: Tensor
+    """``[batch, length]`` float32."""
+    count: Tensor
+    """``[batch]`` int64: events in the row."""
+    moment: Tensor
+    """``[batch]`` int64 microseconds."""
+    relevant: Tensor
+    """``[batch, most]`` int64 item codes, -1 padded."""
+    hidden: Tensor
+    """``[pairs, 2]`` int64: (row of the batch, item code) of what is not to be ranked."""
+
+    def to(self, device: torch.device | str) -> Asked:
+        """Return the batch on another device."""
+        return Asked(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+class AskedBatches(torch.utils.data.Dataset[Asked]):
+    """Requests in batches of similar history length; a map from batch number to ``Asked``."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        histories: Histories,
+        length: int,
+        *,
+        batch: int = 512,
+        hide_seen: Sequence[str] = (),
+    ) -> None:
+        """Order the requests.
+
+        Args:
+            requests: those to lay out.
+            histories: of all users.
+            length: events that are read of a history, the last ones.
+            batch: requests in a batch.
+            hide_seen: actions by which a user already has an item, which is then not ranked; empty hides nothing.
+        """
+        self.requests, self.histories, self.length, self.hide_seen = requests, histories, length, hide_seen
+        visible = np.minimum(requests.history_end - histories.offsets[requests.user], length)
+        order = np.argsort(visible, kind="stable")
+        self.batches = [order[start : start + batch] for start in range(0, len(order), batch)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> Asked:
+        rows, requests = self.batches[number], self.requests
+        user, end = requests.user[rows], requests.history_end[rows]
+        events = [
+            with_query(self.histories.events(int(u), int(e)), int(q), int(t))
+            for u, e, q, t in zip(user, end, requests.query[rows], requests.time[rows], strict=True)
+        ]
+        longest = max(1, *(len(one) for one in events)) if len(events) > 1 else max(1, len(events[0]))
+        inputs = tower_inputs(events, min(self.length, longest))
+        asked = np.unique(inputs.query[inputs.query != NO_QUERY])
+        arrays = {
+            "request": rows,
+            "user": user.astype(np.int64),
+            "asked": asked,
+            "item": inputs.item + 1,
+            "query": np.where(inputs.query == NO_QUERY, 0, np.searchsorted(asked, inputs.query) + 1),
+            "action": inputs.action,
+            "gap": inputs.gap,
+            "count": inputs.count,
+            "moment": requests.time[rows],
+            "relevant": self._relevant(rows),
+            "hidden": self._hidden(user, end),
+        }
+        return Asked(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
+
+    def _relevant(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        lists = [self.requests.relevant(int(row))[0] for row in rows]
+        padded = np.full((len(rows), max(1, *map(len, lists), 0)), -1, dtype=np.int64)
+        for row, items in enumerate(lists):
+            padded[row, : len(items)] = items
+        return padded
+
+    def _hidden(self, user: NDArray[np.int32], end: NDArray[np.int64]) -> NDArray[np.int64]:
+        if not self.hide_seen:
+            return np.zeros((0, 2), dtype=np.int64)
+        row, item = seen_pairs(self.histories, user, end, self.hide_seen)
+        return np.stack([row, item.astype(np.int64)], axis=1)
