@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,10 +90,17 @@ ASSOCIATED = 10
 """Distinct recent items that a candidate's associations and similarities are counted over."""
 
 
+class Texts(Protocol):
+    """Texts by code: a list, or a file of which only what is asked for is read."""
+
+    def __getitem__(self, code: int, /) -> str:
+        """Return one text."""
+
+
 def context_text(
     events: Events,
-    item_texts: Sequence[str],
-    query_texts: Sequence[str],
+    item_texts: Texts,
+    query_texts: Texts,
     *,
     query: str,
     intent: NDArray[np.float32],
