@@ -19,6 +19,9 @@ from commerce.segments import Segment
 Measures = dict[str, dict[str, float]]
 """Name of a measure, ``recall@10``, to its value, low and high."""
 
+_CELLS = 16_000_000
+"""Requests x measures drawn together: 128 MB."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -82,50 +85,74 @@ def compare(
         segments: parts that are measured by themselves.
         segments_at: cut-offs in those.
     """
-    measured: dict[str, Measured] = {}
-    parts: dict[str, dict[str, Measures]] = {segment.name: {} for segment in segments}
-    for name, ranked in lists.items():
-        found = find(ranked, asked.relevant)
-        measured[name] = _measure(ranked, found, asked, at, precision)
-        for segment in segments:
-            part = _measure_part(ranked, found, asked, segment, segments_at, precision)
-            parts[segment.name][name] = part.measures(precision.confidence)
+    found = {name: find(ranked, asked.relevant) for name, ranked in lists.items()}
+    measured = _measure(lists, found, asked, at, precision)
     systems = {name: system.measures(precision.confidence) for name, system in measured.items()}
     paired = {f"{a} - {b}": measured[a].against(measured[b], precision.confidence) for a, b in pairs}
+    parts = {}
+    for segment in segments:
+        part = _measure_part(lists, found, asked, segment, segments_at, precision)
+        parts[segment.name] = {name: system.measures(precision.confidence) for name, system in part.items()}
     return systems, paired, parts
 
 
-def _measure(
-    ranked: NDArray[np.int32], found: Found, asked: Asked, at: Sequence[int], precision: Precision
-) -> Measured:
-    values = {f"{name}@{k}": measure(found, k) for name, measure in RANKED.items() for k in at}
-    values |= {f"novelty@{k}": exposure.novelty(ranked, k, asked.events) for k in at}
-    spreads = {k: exposure.spread(ranked, asked.users, k, asked.catalogue, precision.seed) for k in at}
-    return Measured(list(values), _draw(values, asked.users, precision), spreads)
-
-
 def _measure_part(
-    ranked: NDArray[np.int32],
-    found: Found,
+    lists: Mapping[str, NDArray[np.int32]],
+    found: Mapping[str, Found],
     asked: Asked,
     segment: Segment,
     at: Sequence[int],
     precision: Precision,
-) -> Measured:
-    has_any = asked.relevant.only(segment.keep).counts > 0
-    users, part = asked.users[has_any], found.only(segment.keep)
-    if not segment.of_items:
-        return _measure(
-            ranked[has_any], part, Asked(users, part.relevant, asked.catalogue, asked.events), at, precision
-        )
-    # What lists show to those who chose a cold item says nothing about cold items, so only finding them is measured.
-    values = {f"{name}@{k}": measure(part, k) for name, measure in RANKED.items() for k in at}
-    return Measured(list(values), _draw(values, users, precision), {})
+) -> dict[str, Measured]:
+    relevant = asked.relevant.only(segment.keep)
+    some = relevant.counts > 0
+    part = Asked(asked.users[some], relevant.of(some), asked.catalogue, asked.events)
+    return _measure(
+        {name: ranked[some] for name, ranked in lists.items()},
+        {name: system.only(segment.keep) for name, system in found.items()},
+        part,
+        at,
+        precision,
+        # What lists show to those who chose a cold item says nothing about cold items, so only finding them counts.
+        with_exposure=not segment.of_items,
+    )
 
 
-def _draw(values: dict[str, NDArray[np.float64]], users: NDArray[np.int32], precision: Precision) -> Drawn:
-    columns = np.stack(list(values.values()), axis=1)
-    return draw_means(columns, users, resamples=precision.resamples, seed=precision.seed)
+def _measure(
+    lists: Mapping[str, NDArray[np.int32]],
+    found: Mapping[str, Found],
+    asked: Asked,
+    at: Sequence[int],
+    precision: Precision,
+    with_exposure: bool = True,
+) -> dict[str, Measured]:
+    """Measure all systems on the same requests; users are drawn once for as many systems as memory allows."""
+    systems, measured = list(lists), {}
+    columns = len(RANKED) * len(at) + (len(at) if with_exposure else 0)
+    together = max(1, _CELLS // (len(asked.users) * columns))
+    for start in range(0, len(systems), together):
+        group = systems[start : start + together]
+        values = [_values(lists[name], found[name], asked, at, with_exposure) for name in group]
+        stacked = np.stack([column for of_system in values for column in of_system.values()], axis=1)
+        drawn = draw_means(stacked, asked.users, resamples=precision.resamples, seed=precision.seed)
+        for place, name in enumerate(group):
+            own = slice(place * columns, (place + 1) * columns)
+            spreads = {
+                k: exposure.spread(lists[name], asked.users, k, asked.catalogue, precision.seed)
+                for k in (at if with_exposure else ())
+            }
+            measured[name] = Measured(list(values[place]), Drawn(drawn.values[own], drawn.means[:, own]), spreads)
+    return measured
+
+
+def _values(
+    ranked: NDArray[np.int32], found: Found, asked: Asked, at: Sequence[int], with_exposure: bool
+) -> dict[str, NDArray[np.float64]]:
+    """Return one column per measure and cut-off, ``[requests]`` each."""
+    values = {f"{name}@{k}": measure(found, k) for name, measure in RANKED.items() for k in at}
+    if with_exposure:
+        values |= {f"novelty@{k}": exposure.novelty(ranked, k, asked.events) for k in at}
+    return values
 
 
 def _named(

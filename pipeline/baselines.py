@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +14,21 @@ from pipeline.systems import Lists, Terms, without_seen
 from retrieval.sources import empty
 
 
-def rank_baselines(work: Work, terms: Terms, shop: Shop) -> Iterator[tuple[str, Lists]]:
-    """Yield (baseline, its lists), each asked with the same events, filters and depth; no bm25 without queries."""
-    config = work.config
+def rank_baselines(work: Work, terms: Terms, shop: Shop) -> dict[str, Lists]:
+    """Return each baseline's lists, all asked with the same events, filters and depth; no bm25 without queries."""
+    config, prepared = work.config, work.run.stage("prepare")
     has_queries = bool((terms.requests.query != NO_QUERY).any())
+    baselines = [name for name in config.evaluate.baselines if name != "bm25" or has_queries]
     statistics = statistics_folder(work.run, "test")
-    texts = work.run.stage("prepare") / "item_texts.parquet"
-    for baseline in config.evaluate.baselines:
-        if baseline == "bm25" and not has_queries:
-            continue
-        name = BASELINES[baseline]
-        source = open_sources([name], statistics, config, texts=texts)[name]
-        listed, scored = empty(len(terms.requests), terms.depth)
-        asked = blocks(shop, terms.requests, None, filter_seen=bool(terms.seen_by), size=config.retrieval.block)
-        for rows, ask, allowed in asked:
-            listed[rows], scored[rows] = source(ask, terms.depth, allowed)
-        yield baseline, (listed, scored)
+    sources = open_sources(
+        [BASELINES[name] for name in baselines], statistics, config, texts=prepared / "item_texts.parquet"
+    )
+    lists = {name: empty(len(terms.requests), terms.depth) for name in baselines}
+    asked = blocks(shop, terms.requests, None, filter_seen=bool(terms.seen_by), size=config.retrieval.block)
+    for rows, ask, allowed in asked:
+        for name, (listed, scored) in lists.items():
+            listed[rows], scored[rows] = sources[BASELINES[name]](ask, terms.depth, allowed)
+    return lists
 
 
 def rank_oracle(work: Work, terms: Terms, shop: Shop) -> Lists:

@@ -151,7 +151,7 @@ def _rank_all(work: Work, terms: Terms, shop: Shop, kept: NDArray[np.bool_], shi
         "mercato": (items[:, : terms.depth], scores[:, : terms.depth]),
         "towers": rank_vectors(terms, np.load(embedded / "item_vectors.npy", mmap_mode="r"), users),
     }
-    lists |= dict(rank_baselines(work, terms, shop))
+    lists |= rank_baselines(work, terms, shop)
     if work.config.data.reader == "bazaar":
         lists["oracle"] = rank_oracle(work, terms, shop)
     return lists

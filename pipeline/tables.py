@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 
 _WITH_INTERVALS = ("recall", "ndcg")
-_VALUES = ("mrr", "hit_rate", "map", "coverage", "novelty")
-_TITLES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR", "hit_rate": "Hit rate", "map": "MAP"}
-_WIDTH = 118
+_VALUES = ("mrr", "hit_rate", "coverage", "novelty")
+_TITLES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR", "hit_rate": "Hit rate"}
+_WIDTH = 110
 
 
 def metrics_lines(metrics: dict[str, Any], segments: bool = False) -> list[str]:
@@ -48,9 +49,8 @@ def verdicts(metrics: dict[str, Any], k: int) -> list[str]:
     lines = []
     width = max((len(pair) for pair in metrics["paired"]), default=0)
     for pair, measures in metrics["paired"].items():
-        a, _, b = pair.partition(" - ")
         found = measures[f"ndcg@{k}"]
-        lines.append(f"{pair:<{width}}  NDCG@{k} {_signed(found)}  {verdict(a, b, found)}")
+        lines.append(f"{pair:<{width}}  NDCG@{k} {_signed(found)}  {verdict(found)}")
     systems = metrics["systems"]
     if "oracle" in systems and "mercato" in systems and systems["oracle"][f"ndcg@{k}"]["value"] > 0:
         reached = systems["mercato"][f"ndcg@{k}"]["value"] / systems["oracle"][f"ndcg@{k}"]["value"]
@@ -58,13 +58,13 @@ def verdicts(metrics: dict[str, Any], k: int) -> list[str]:
     return lines
 
 
-def verdict(a: str, b: str, difference: dict[str, float]) -> str:
-    """Say in words what a paired interval of ``a - b`` shows."""
+def verdict(difference: dict[str, float]) -> str:
+    """Say in words what the paired interval of a difference shows."""
     if difference["low"] > 0:
-        return f"{a} is better than {b}"
+        return "better"
     if difference["high"] < 0:
-        return f"{a} is worse than {b}"
-    return f"no difference between {a} and {b} is seen"
+        return "worse"
+    return "no difference seen"
 
 
 def protocol(metrics: dict[str, Any]) -> str:
@@ -83,10 +83,10 @@ def protocol(metrics: dict[str, Any]) -> str:
 
 def _systems_table(metrics: dict[str, Any], k: int) -> Table:
     title = f"{metrics['dataset']}: at {k}, with {metrics['intervals']['confidence']:.0%} intervals"
-    table = Table(title=title, title_justify="left")
-    table.add_column("system")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("system", no_wrap=True)
     for name in _WITH_INTERVALS + _VALUES:
-        table.add_column(_TITLES.get(name, name.capitalize()), justify="right")
+        table.add_column(_TITLES.get(name, name.capitalize()), justify="right", no_wrap=name in _WITH_INTERVALS)
     for system, measures in metrics["systems"].items():
         wide = [_interval(measures[f"{name}@{k}"]) for name in _WITH_INTERVALS]
         narrow = [_number(measures[f"{name}@{k}"]["value"]) for name in _VALUES]
@@ -96,8 +96,8 @@ def _systems_table(metrics: dict[str, Any], k: int) -> Table:
 
 def _segments_table(metrics: dict[str, Any]) -> Table:
     k = min(int(name.partition("@")[2]) for name in _any_segment(metrics) if name.startswith("ndcg@"))
-    table = Table(title=f"NDCG@{k} by segment", title_justify="left")
-    table.add_column("segment")
+    table = Table(title=f"NDCG@{k} by segment", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("segment", no_wrap=True)
     table.add_column("requests", justify="right")
     for system in metrics["systems"]:
         table.add_column(system, justify="right")

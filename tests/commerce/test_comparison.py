@@ -38,6 +38,12 @@ def test_a_paired_interval_is_that_of_the_difference_per_request():
     assert paired_blocks["a - b"]["recall@5"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_systems_measured_one_by_one_get_the_same_numbers(monkeypatch):
+    together = compared()
+    monkeypatch.setattr("commerce.comparison._CELLS", 1)
+    assert compared() == together
+
+
 def test_permuting_requests_changes_no_number():
     order = RNG.permutation(REQUESTS)
     items = RELEVANT.items.reshape(REQUESTS, 2)[order].ravel()
