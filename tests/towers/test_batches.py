@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from towers.batches import BatchMaker, PoolPlan
+from towers.masks import Equivalents
+from towers.targets import Targets
+from towers.windows import Windows
+
+BASKETS = [(1, "purchase", 1), (1, "purchase", 2), (1, "purchase", 3), (4, "search", 0), (4.5, "purchase", 5)]
+ITEMS = 8
+
+
+@pytest.fixture
+def maker(lay):
+    def _maker(*users, exact=False, uniform=2):
+        histories = lay(*users)
+        targets = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0})
+        nothing = np.zeros(0, dtype=np.int64)
+        pool = PoolPlan(ITEMS, exact, most_targets=4, uniform=uniform)
+        return BatchMaker(histories, targets, Equivalents.of(nothing, nothing, ITEMS), pool)
+
+    return _maker
+
+
+def _whole(*lengths):
+    ends = np.cumsum(lengths)
+    return Windows(np.arange(len(lengths), dtype=np.int32), ends - lengths, ends)
+
+
+def test_a_target_never_stands_in_the_events_that_foretell_it(maker):
+    for seed in range(20):
+        batch = maker(BASKETS, BASKETS[::-1][:2][::-1]).make(_whole(5, 2), np.random.default_rng(seed))
+        for row, place, target in zip(batch.row, batch.place, batch.encoded[batch.target], strict=True):
+            read = {int(batch.encoded[n - 1]) for n in batch.item[row, :place] if n > 0}
+            assert int(target) not in read
+
+
+def test_items_of_a_basket_come_in_every_order_and_later_events_stay_behind(maker):
+    orders = set()
+    for seed in range(40):
+        batch = maker(BASKETS).make(_whole(5), np.random.default_rng(seed))
+        items = [int(batch.encoded[n - 1]) if n > 0 else None for n in batch.item[0]]
+        orders.add(tuple(items[:3]))
+        assert items[3:] == [None, 5]
+    assert len(orders) == 6
+
+
+def test_a_search_is_read_by_its_query_and_not_by_an_item(maker):
+    batch = maker(BASKETS).make(_whole(5), np.random.default_rng(0))
+    assert batch.asked.tolist() == [0]
+    assert batch.query.tolist() == [[0, 0, 0, 1, 0]]
+    assert batch.action.tolist() == [[6, 6, 6, 1, 6]]
+    assert batch.gap[0, 3].item() == pytest.approx(np.log1p(3))
+
+
+def test_a_users_other_choices_are_named_and_nobody_elses(maker):
+    batch = maker(BASKETS, [(1, "purchase", 6), (2, "purchase", 7)]).make(_whole(5, 2), np.random.default_rng(0))
+    others = {user: {int(item) for owner, item in batch.others if owner == user} for user in (0, 1)}
+    assert others == {0: {1, 2, 3, 5}, 1: {6, 7}}
+
+
+def test_a_pool_is_distinct_and_holds_the_targets(maker):
+    batch = maker(BASKETS).make(_whole(5), np.random.default_rng(0))
+    pool = batch.pool.tolist()
+    assert pool == sorted(set(pool))
+    assert set(batch.encoded[batch.target].tolist()) <= set(pool)
+    assert int(batch.drawn) == min(4, len(batch.target))
+
+
+def test_several_ranks_bring_pools_of_one_size():
+    plan = PoolPlan(ITEMS, exact=False, most_targets=4, uniform=3, padded=True)
+    pool, drawn = plan.draw(np.array([1, 1, 2]), np.random.default_rng(0))
+    assert (len(pool), drawn) == (7, 3)
+    assert (pool[pool >= 0] >= 0).sum() == len({*pool[pool >= 0]})
+
+
+def test_the_exact_pool_is_the_catalogue(maker):
+    batch = maker(BASKETS, exact=True).make(_whole(5), np.random.default_rng(0))
+    assert batch.pool.tolist() == batch.encoded.tolist() == list(range(ITEMS))

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from towers.targets import Targets
+
+# Two baskets (hours 2 and 5) after a view; user 1 has one purchase.
+USERS = (
+    [(1, "view", 10), (2, "purchase", 11), (2, "purchase", 12), (3, "view", 13), (5, "purchase", 14), (5, "cart", 15)],
+    [(1, "purchase", 16), (9, "view", 17)],
+)
+
+
+def test_a_state_foretells_the_next_strictly_later_group_that_holds_a_target(lay):
+    histories = lay(*USERS)
+    targets = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0})
+    position = np.arange(8)
+    user = np.repeat([0, 1], [6, 2]).astype(np.int32)
+    first = targets.next_group(position, user, histories.time)
+    foretold = [set() if n < 0 else _group(targets, n) for n in first]
+    # Neither item of the first basket foretells the other; nothing follows the last basket, nor user 1's purchase.
+    assert foretold == [{11, 12}, {14}, {14}, {14}, set(), set(), set(), set()]
+
+
+def test_the_state_before_any_event_foretells_the_first_basket(lay):
+    histories = lay(*USERS)
+    targets = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0})
+    first = targets.first_from(np.array([0, 6]), np.array([0, 1], dtype=np.int32))
+    assert [_group(targets, n) for n in first] == [{11, 12}, {16}]
+
+
+def test_nothing_at_or_after_the_cut_is_a_target(lay):
+    histories = lay(*USERS)
+    targets = Targets.of(histories, np.array([4, 6]), {"purchase": 1.0, "cart": 0.5})
+    assert targets.item.tolist() == [11, 12]
+
+
+def test_actions_weigh_as_the_settings_say(lay):
+    histories = lay(*USERS)
+    targets = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0, "cart": 0.5})
+    assert dict(zip(targets.item.tolist(), targets.weight.tolist(), strict=True)) == {
+        11: 1.0,
+        12: 1.0,
+        14: 1.0,
+        15: 0.5,
+        16: 1.0,
+    }
+
+
+def test_every_item_of_the_next_basket_is_drawn_equally_often(lay):
+    histories = lay(*USERS)
+    targets = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0})
+    drawn = targets.draw(np.zeros(4000, dtype=np.int64), np.random.default_rng(0))
+    share = np.bincount(targets.item[drawn], minlength=18) / 4000
+    assert share[11] == pytest.approx(0.5, abs=0.03)
+    assert share[12] == pytest.approx(0.5, abs=0.03)
+
+
+def test_shares_count_what_a_pass_over_all_events_draws(lay):
+    histories = lay(*USERS)
+    targets = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0})
+    # Position 0 draws 11 or 12; positions 1, 2 and 3 draw 14; nothing draws 16, since no event comes before it.
+    shares = targets.shares(18, histories, histories.offsets[1:])
+    assert {item: shares[item] for item in np.flatnonzero(shares)} == {11: 0.125, 12: 0.125, 14: 0.75}
+
+
+def _group(targets, first):
+    return set(targets.item[targets.group_start[first] : targets.group_stop[first]].tolist())
