@@ -42,7 +42,7 @@ def check_events(warehouse: Backend, events: ir.Table, items: ir.Table) -> Check
             (joined.time.isnull(), "unparsable timestamp"),
             (is_search & _absent(joined["query"]), "search without a query"),
             (~is_search & _absent(joined.item_id), "no item_id"),
-            (~_absent(joined.item_id) & joined.known_id.isnull(), "item not in items"),
+            (~is_search & joined.known_id.isnull(), "item not in items"),
         )
     ).drop("known_id")
     return _part(warehouse, "events", marked)

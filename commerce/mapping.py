@@ -15,31 +15,33 @@ _LIKENESS = 0.8
 """Likeness of two names from which one is taken for a slip of the other."""
 
 
-def rename_columns(table: ir.Table, names: Mapping[str, str], name: str) -> ir.Table:
+RESERVED = ("user", "item", "session", "row", "reason", "code")
+"""Names that the tables inside use for codes; a shop's own column of that name, unless mapped, is left out."""
+
+
+def rename_columns(table: ir.Table, names: Mapping[str, str], ours: Collection[str], name: str) -> ir.Table:
     """Rename the shop's columns to ours.
 
     Args:
         table: as read.
         names: our column name -> the shop's.
+        ours: all our columns of this table; a column of the shop that differs only in case is taken for one.
         name: of the table (``event`` for ``data.event_columns``), for messages.
 
     Raises:
         InputError: if a column is not there, or two would have one name.
     """
-    for ours, theirs in names.items():
+    for column, theirs in names.items():
         if theirs not in table.columns:
             raise InputError(
-                f"data.{name}_columns.{ours}={theirs}: the {name}s table has no column {theirs}; "
+                f"data.{name}_columns.{column}={theirs}: the {name}s table has no column {theirs}; "
                 f"{nearest(theirs, _shown(table))}"
             )
-    # A column of ours that the shop has too, but maps from another of its own, gives way.
-    clash = [ours for ours, theirs in names.items() if ours in table.columns and ours != theirs]
-    taken = [column for column in clash if column not in names.values()]
-    renamed = table.drop(*taken) if taken else table
-    return renamed.select(
-        *(column for column in renamed.columns if column not in names.values()),
-        **{ours: renamed[theirs] for ours, theirs in names.items()},
-    )
+    by_case = {theirs.lower(): theirs for theirs in table.columns if theirs not in names.values()}
+    chosen = {column: by_case[column.lower()] for column in ours if column.lower() in by_case} | dict(names)
+    left_out = {column.lower() for column in (*chosen, *chosen.values(), *RESERVED)}
+    others = [column for column in table.columns if column.lower() not in left_out]
+    return table.select("row", *others, **{column: table[theirs] for column, theirs in chosen.items()})
 
 
 def require_columns(table: ir.Table, needed: Collection[str], name: str, setting: str) -> None:

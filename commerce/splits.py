@@ -148,5 +148,7 @@ def share_by_hash(ids: Sequence[str], seed: int, purpose: str, share: float) -> 
     """
     salt = hashlib.blake2b(f"{seed}:{purpose}".encode(), digest_size=16).digest()
     digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8, salt=salt).digest() for text in ids)
-    chosen: NDArray[np.bool_] = np.frombuffer(digests, dtype="<u8") < np.uint64(min(share, 1.0) * (2**64 - 1))
+    # The highest 53 bits, as a number in [0, 1) that float64 holds exactly.
+    drawn = (np.frombuffer(digests, dtype="<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    chosen: NDArray[np.bool_] = drawn < share
     return chosen

@@ -97,7 +97,7 @@ class BazaarConfig:
     """How far shoppers differ in what they like: categories, brands, styles. Scale of utilities."""
     intents: float = 1.0
     """Probability that a session acts as its intent says; else it acts as a random one."""
-    funnel: float = 0.6
+    funnel: float = 0.5
     """Probability that a comparison without a purchase is followed by a session that buys from its shortlist."""
     intent_relevance: float = 0.9
     """Probability that a slot of a browsing feed wanders to a category of its own instead of the session's topic."""

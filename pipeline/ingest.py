@@ -78,7 +78,7 @@ def coded_events(events: ir.Table, item_ids: ir.Table, user_ids: ir.Table) -> ir
     joined = joined.left_join(items, joined.item_id == items.known_item)
     of_session = ibis.window(group_by=[joined.user, joined.session_id])
     joined = joined.mutate(
-        item=joined.item.coalesce(ibis.literal(NO_ITEM)).cast("int32"),
+        item=ibis.ifelse(joined.action == "search", NO_ITEM, joined.item).cast("int32"),
         action=ibis.cases(*((joined.action == word, code) for word, code in ACTION_CODES.items())).cast("uint8"),
         session=ibis.ifelse(joined.session_id.isnull(), ibis.null("int64"), joined.row.min().over(of_session)),
     )

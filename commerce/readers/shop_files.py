@@ -64,7 +64,7 @@ def _files(data: DataConfig, name: str) -> list[Path]:
 
 
 def _events(table: ir.Table, data: DataConfig, notes: list[str]) -> ir.Table:
-    events = rename_columns(table, data.event_columns, "event")
+    events = rename_columns(table, data.event_columns, (*EVENT_TYPES, "timestamp"), "event")
     require_columns(events, ("user_id", "timestamp", "action", "item_id"), "events", "data.event_columns")
     optional = [name for name in EVENT_TYPES if name not in ("user_id", "time", "action", "item_id")]
     notes += overlooked_columns(events, optional, "data.event_columns")
@@ -84,7 +84,7 @@ def _events(table: ir.Table, data: DataConfig, notes: list[str]) -> ir.Table:
 
 
 def _items(table: ir.Table, data: DataConfig, notes: list[str]) -> ir.Table:
-    items = rename_columns(table, data.item_columns, "item")
+    items = rename_columns(table, data.item_columns, ITEM_TYPES, "item")
     require_columns(items, ("item_id",), "items", "data.item_columns")
     notes += overlooked_columns(items, ITEM_TYPES, "data.item_columns")
     times = {
@@ -99,13 +99,13 @@ def _items(table: ir.Table, data: DataConfig, notes: list[str]) -> ir.Table:
 
 
 def _users(table: ir.Table, data: DataConfig, notes: list[str]) -> ir.Table:
-    users = rename_columns(table, data.user_columns, "user")
+    users = rename_columns(table, data.user_columns, USER_TYPES, "user")
     require_columns(users, ("user_id",), "users", "data.user_columns")
     return with_columns(_with_features(users, data.user_numeric).mutate(user_id=as_id(users.user_id)), USER_TYPES)
 
 
 def _relations(table: ir.Table, data: DataConfig, notes: list[str]) -> ir.Table:
-    relations = rename_columns(table, data.relation_columns, "relation")
+    relations = rename_columns(table, data.relation_columns, RELATION_TYPES, "relation")
     require_columns(relations, ("item_id", "other_id", "relation"), "relations", "data.relation_columns")
     notes += overlooked_columns(relations, RELATION_TYPES, "data.relation_columns")
     ids = {name: as_id(relations[name]) for name in ("item_id", "other_id")}

