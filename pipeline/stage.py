@@ -75,7 +75,11 @@ STAGES = (
     Stage("retrieve", ("retrieval", "evaluate.filter_seen", "evaluate.new_items_too"), ("prepare", "embed", "index")),
     Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "embed", "retrieve")),
     Stage("rank", ("ranking",), ("prepare", "embed", "retrieve", "train-ranker")),
-    Stage("evaluate", ("evaluate", "retrieval", "run.seed"), ("prepare", "embed", "index", "retrieve", "rank")),
+    Stage(
+        "evaluate",
+        ("evaluate", "retrieval", "bazaar", "data.reader", "prepare.split", "prepare.targets", "run.name", "run.seed"),
+        ("ingest", "prepare", "embed", "index", "retrieve", "rank"),
+    ),
     Stage(
         "export",
         ("export", "text", "run.seed"),

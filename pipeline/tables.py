@@ -13,7 +13,7 @@ from rich.table import Table
 _WITH_INTERVALS = ("recall", "ndcg")
 _VALUES = ("mrr", "hit_rate", "coverage", "novelty")
 _TITLES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR", "hit_rate": "Hit rate"}
-_WIDTH = 110
+_WIDTH = 116
 
 
 def metrics_lines(metrics: dict[str, Any], segments: bool = False) -> list[str]:
@@ -86,7 +86,7 @@ def _systems_table(metrics: dict[str, Any], k: int) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("system", no_wrap=True)
     for name in _WITH_INTERVALS + _VALUES:
-        table.add_column(_TITLES.get(name, name.capitalize()), justify="right", no_wrap=name in _WITH_INTERVALS)
+        table.add_column(_TITLES.get(name, name.capitalize()), justify="right", no_wrap=True)
     for system, measures in metrics["systems"].items():
         wide = [_interval(measures[f"{name}@{k}"]) for name in _WITH_INTERVALS]
         narrow = [_number(measures[f"{name}@{k}"]["value"]) for name in _VALUES]
