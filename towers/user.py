@@ -137,7 +137,8 @@ class UserTower(nn.Module):
         known = (action > 0).unsqueeze(2).to(items.dtype)
         events = items * known + queries + self.action(action) + self.gap(torch.stack([gap, gap.square()], dim=2))
         places = torch.arange(action.shape[1] + 1, device=action.device)
-        start = (self.start + self.position(places[:1])).expand(len(action), 1, -1)
+        # shape[0], for len() of a tensor is a constant to the exporter.
+        start = (self.start + self.position(places[:1])).expand(action.shape[0], 1, -1)
         events = events + self.position(places[1:])
         x = self.dropout(torch.cat([profile, start, events], dim=1))
         for block in self.blocks:
@@ -155,5 +156,5 @@ class UserTower(nn.Module):
         if self.numeric is not None:
             tokens.append(self.numeric(torch.cat([numeric * numeric_mask, numeric_mask], dim=1)))
         if not tokens:
-            return self.start.new_zeros(len(categorical), 0, len(self.start))
+            return self.start.new_zeros(categorical.shape[0], 0, self.start.shape[0])
         return torch.stack(tokens, dim=1)
