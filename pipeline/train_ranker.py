@@ -136,6 +136,7 @@ def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingL
         callbacks=[curve],
     )
     torch.manual_seed(config.run.seed)
+    ranker.train()
     trainer.fit(ranker, _batches(config, examples, training))
     trainer.save_checkpoint(out / "ranker.ckpt", weights_only=True)
     with (out / "curves.csv").open("w", newline="") as file:

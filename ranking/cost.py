@@ -111,6 +111,6 @@ def _rate(ranker: Ranker, examples: Examples, batches: list[list[int]], precisio
             loss = ranker.loss(batch)
         if train:
             torch.autograd.backward(loss)
-        float(loss)  # waits for an asynchronous device
+        loss.item()  # waits for an asynchronous device
         tokens += int(examples.lengths[rows].sum()) if number else 0
     return tokens / (time.perf_counter() - started)

@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from commerce.candidates import BLEND
 from commerce.columns import NO_ITEM
 from commerce.metrics import Relevant
 from commerce.records import check_record
 from commerce.state import Candidates
 
-BLEND = "blend"
-"""Source name under which the blended order stands."""
 _ROWS = 1_000_000
 """Rows read together: bounds memory, changes nothing."""
 

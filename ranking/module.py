@@ -11,9 +11,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from learning.optimizer import parameter_groups, warmup_cosine
 from ranking.batches import Batch
 from ranking.cross_encoder import CrossEncoder, empty_encoder
 from ranking.losses import listwise_softmax_loss
+
+WARMUP_SHARE = 0.1
+"""Share of all steps in which the learning rate rises."""
 
 
 class Ranker(L.LightningModule):
@@ -81,26 +85,13 @@ class Ranker(L.LightningModule):
         return listwise_softmax_loss(self(batch), batch.gains, batch.kept)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with a slow language model and fast heads; both rise over a tenth of the steps, then fall to zero."""
-        optimizer = torch.optim.AdamW(self.parameter_groups())
-        warmup = max(1, self.steps // 10)
-
-        def share(step: int) -> float:
-            return min((step + 1) / warmup, max(0.0, (self.steps - step) / max(1, self.steps - warmup)))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return four groups: language model or the rest, decayed or (vectors: biases, norms) not."""
-        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-        for name, parameter in self.cross_encoder.named_parameters():
-            groups.setdefault((name.startswith("encoder."), parameter.ndim > 1), []).append(parameter)
-        return [
-            {
-                "params": parameters,
-                "lr": self.learning_rate if pretrained else self.head_learning_rate,
-                "weight_decay": self.weight_decay if decayed else 0.0,
-            }
-            for (pretrained, decayed), parameters in groups.items()
-        ]
+        """AdamW, slow in the pretrained language model and fast in the rest; a warm-up, then cosine decay."""
+        groups = parameter_groups(
+            self.cross_encoder,
+            learning_rate=self.head_learning_rate,
+            weight_decay=self.weight_decay,
+            rates={"encoder.": self.learning_rate},
+        )
+        optimizer = torch.optim.AdamW(groups)
+        schedule = warmup_cosine(optimizer, self.steps, WARMUP_SHARE)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,33 @@
+import pytest
+import torch
+
+from configs.errors import InputError
+from ranking.cost import Cost, Speed, measure_speed
+
+COST = Cost({"training": 60_000, "test": 240_000}, Speed(reading=2_000.0, training=500.0))
+
+
+def test_minutes_are_tokens_over_speed():
+    assert COST.minutes == pytest.approx((60_000 / 500 + 240_000 / 2_000) / 60)  # 2 + 2
+    assert "300,000 tokens (training 60,000, test 240,000)" in COST.line()
+    assert "about 4.0 min" in COST.line()
+
+
+def test_too_long_is_refused_with_advice():
+    COST.check(4.0, {"depth": 20})
+    with pytest.raises(InputError, match=r"about 4\.0 min, but ranking\.max_minutes=3 is allowed.*ranking\.depth=20"):
+        COST.check(3.0, {"depth": 20})
+
+
+def test_measuring_changes_neither_weights_nor_the_random_state(ranker, describe):
+    before = {name: value.clone() for name, value in ranker.state_dict().items()}
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    examples = describe([[0, 1]] * 20, ["red"] * 20)
+    speed = measure_speed(ranker, examples, tokens_per_batch=40, precision="fp32")
+    assert torch.rand(1) == expected
+    assert speed.reading > 0
+    assert speed.training > 0
+    assert all(torch.equal(before[name], value) for name, value in ranker.state_dict().items())
+    assert all(parameter.grad is None for parameter in ranker.parameters())
