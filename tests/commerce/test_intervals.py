@@ -27,6 +27,11 @@ def test_requests_of_one_user_travel_together():
     assert (together.low, together.high) == pytest.approx((alone.low, alone.high))
 
 
+def test_a_mean_that_no_request_changes_is_certain_however_requests_are_spread():
+    interval = bootstrap(np.ones(10), np.array([0, *[1] * 9]), **SETTINGS)
+    assert (interval.low, interval.value, interval.high) == (1, 1, 1)
+
+
 def test_the_width_is_that_of_the_standard_error():
     values = np.random.default_rng(2).random(1000)
     interval = bootstrap(values, np.arange(1000), resamples=4000, confidence=0.95, seed=0)

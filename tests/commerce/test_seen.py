@@ -27,6 +27,11 @@ def test_every_target_action_counts():
     assert list(zip(rows, items, strict=True)) == [(0, 2), (0, 3), (0, 4)]
 
 
+def test_events_without_an_item_give_nothing():
+    rows, items = seen_pairs(HISTORIES, np.array([2, 0]), np.array([6, 5]), ["search"])
+    assert (len(rows), len(items)) == (0, 0)
+
+
 def test_only_what_is_visible_was_had():
     rows, items = seen_pairs(HISTORIES, np.array([0, 0, 2]), np.array([4, 1, 5]), ["purchase"])
     assert list(zip(rows, items, strict=True)) == [(0, 3)]

@@ -215,6 +215,10 @@ def test_a_share_of_the_users_may_stand_for_all(run):
     assert metrics["requests"] == 3
     _, again = run.evaluate("evaluate.max_requests=3")
     assert again == metrics
+    run.ship({20: []})
+    for seed in range(3):  # whoever is drawn is answered with their own vector, which puts their own item first
+        _, metrics = run.evaluate("evaluate.max_requests=3", "evaluate.filter_seen=true", f"run.seed={seed}")
+        assert metrics["systems"]["towers"]["ndcg@10"]["value"] == 1
 
 
 def test_nothing_to_measure_is_said_with_the_remedy(run):

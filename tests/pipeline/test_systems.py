@@ -9,7 +9,7 @@ USERS, ITEMS = 5, 12
 RNG = np.random.default_rng(0)
 
 
-def terms(seen_by=("purchase",), depth=4, until=None):
+def terms(seen_by=("purchase",), depth=4, start=None, until=None):
     """Five users with three purchases each, one request each at moments 100 to 104."""
     none = np.full(USERS, -1)
     histories = Histories(
@@ -34,8 +34,9 @@ def terms(seen_by=("purchase",), depth=4, until=None):
         items=np.zeros(USERS, np.int32),
         gains=np.ones(USERS, np.float32),
     )
+    start = np.zeros(ITEMS, np.int64) if start is None else start
     until = np.full(ITEMS, 1000) if until is None else until
-    return Terms(requests, histories, np.zeros(ITEMS, np.int64), until, seen_by, depth)
+    return Terms(requests, histories, start, until, seen_by, depth)
 
 
 @pytest.mark.parametrize("seen_by", [(), ("purchase",)])
@@ -55,6 +56,15 @@ def test_vectors_are_ranked_exactly(monkeypatch, seen_by, cells):
         assert listed[user].tolist() == sorted(may, key=lambda item: (-score[item], item))[:4]
         assert scored[user].tolist() == score[listed[user]].tolist()
     check_lists("towers", listed, given)
+
+
+def test_an_item_that_comes_between_two_requests_is_there_for_the_later_ones():
+    start = np.zeros(ITEMS, np.int64)
+    start[9] = 103
+    items = np.zeros((ITEMS, 1), np.float32)
+    items[9] = 1
+    listed, _ = rank_vectors(terms((), start=start), items, np.ones((USERS, 1), np.float32))
+    assert (listed == 9).any(axis=1).tolist() == [False, False, False, True, True]
 
 
 def test_a_depth_beyond_the_catalogue_is_padded():
