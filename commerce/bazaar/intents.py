@@ -6,7 +6,7 @@ import numpy as np
 
 BROWSE, COMPARE, BUY = 0, 1, 2
 
-SEARCH = np.array([0.15, 0.60, 0.75])
+SEARCH = np.array([0.20, 0.80, 0.85])
 """Probability that the session opens with a search."""
 NAMES_BRAND = np.array([0.0, 0.15, 0.5])
 """Probability that a query names a brand."""

@@ -17,7 +17,7 @@ CLICK_SHARPNESS = 0.7
 """Weight of utility in the choice among shown items; 1 in the choice of what is shown."""
 SELLER_BONUS = np.array([1.0, 0.0, -1.0])
 """What the shop's own lists add, times ``seller_groups``, for flagship, marketplace and independent sellers."""
-NAMED_BONUS = 2.0
+NAMED_BONUS = 2.5
 """Utility of having the brand, or the style, that the query names."""
 NEVER = -np.inf
 

@@ -28,7 +28,7 @@ from commerce.bazaar.relations import declared_relations
 from commerce.bazaar.sessions import simulate
 from commerce.bazaar.shoppers import draw_profiles, draw_shoppers
 from commerce.bazaar.streams import Streams
-from commerce.bazaar.words import AGE_BANDS, BRANDS, CHINESE, ENGLISH, GENDERS, LEAVES, REGIONS
+from commerce.bazaar.words import AGE_BANDS, BRANDS, ENGLISH, GENDERS, LEAVES, REGIONS
 from commerce.columns import ACTIONS, INTENTS
 from configs.schema import BazaarConfig
 
@@ -161,7 +161,7 @@ def _sessions_table(written: Written) -> pa.Table:
 
 def _items_table(catalogue: Catalogue, config: BazaarConfig, streams: Streams) -> pa.Table:
     items = range(len(catalogue))
-    brands = [BRANDS[brand][CHINESE if zh else ENGLISH] for brand, zh in zip(catalogue.brand, catalogue.chinese, strict=True)]
+    brands = [BRANDS[brand][ENGLISH] for brand in catalogue.brand]
     vectors = [vector.tolist() if bare else None for vector, bare in zip(catalogue.vector, catalogue.bare, strict=True)]
     # With shuffled ids an item may be met outside its time, so its time is not declared.
     arrives = (catalogue.available_from > START) & (not config.shuffle_ids)

@@ -1,0 +1,239 @@
+"""The oracle of the bazaar: what is reachable by whoever knows how the shop works, but sees only the history.
+
+It knows the generator: the catalogue, the rates of each intent, the strength of each habit, the priors of what
+shoppers like. It does not know a shopper's likings, the intent of a session or any noise; it estimates them from the
+events strictly before the request and from the current search words, and ranks the available items by expected gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from commerce.bazaar.beliefs import CLOSING, FREE, PAIR, REFILL, Belief, Beliefs
+from commerce.bazaar.catalogue import build_catalogue
+from commerce.bazaar.estimates import estimate_tastes, estimate_utilities
+from commerce.bazaar.intents import BROWSE, BUY, COMPARE
+from commerce.bazaar.lists import CLICK_SHARPNESS, NAMED_BONUS, SELLER_BONUS
+from commerce.bazaar.planning import REFILL_BONUS, SHORTLIST_BONUS, WANTED
+from commerce.bazaar.queries import understand
+from commerce.bazaar.reading import Journal
+from commerce.bazaar.shoppers import draw_profiles
+from commerce.bazaar.streams import Streams
+from commerce.bazaar.words import LEAVES
+from commerce.columns import NO_ITEM
+from commerce.histories import Histories
+from commerce.records import Requests
+from configs.schema import BazaarConfig
+
+BLOCK = 512
+"""Requests ranked at once."""
+WORTH = np.array([1.5, 1.5, 1.0])
+"""Items' worth of ideal DCG that a list of each intent has to give: some views of .2 each, or one purchase of 1."""
+PURCHASE_SHARPNESS = 0.6
+"""Weight of utility in the choice of what is bought among what was clicked, beside that in the click."""
+
+
+class Oracle:
+    """Ranks items, and tells intents, for requests on a bazaar.
+
+    Args:
+        config: the shop's.
+        item_ids: outside id of each item code.
+        user_ids: outside id of each user code.
+        queries: text of each query code.
+
+    Raises:
+        ValueError: if the ids are not those of this shop.
+    """
+
+    def __init__(
+        self, config: BazaarConfig, item_ids: Sequence[str], user_ids: Sequence[str], queries: Sequence[str]
+    ) -> None:
+        self._number = np.array([int(item[1:]) for item in item_ids], dtype=np.int64)
+        if not np.array_equal(np.sort(self._number), np.arange(config.items)):
+            raise ValueError(
+                f"the oracle knows a bazaar of {config.items} items, but {len(item_ids)} ids came that are not "
+                "all its own; give it the section bazaar of the config that the log was made from"
+            )
+        self._config = config
+        self._streams = Streams(config.seed)
+        self._catalogue = build_catalogue(config, self._streams)
+        self._shopper = np.array([int(user[1:]) for user in user_ids], dtype=np.int64)
+        self._meaning = understand([*queries, ""])  # no query, code -1, is the last
+
+    def rank(self, histories: Histories, requests: Requests, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the best ``k`` available items of each request and their scores, ``[requests, k]``, -1 padded."""
+        items = np.full((len(requests), k), NO_ITEM, dtype=np.int32)
+        scores = np.full((len(requests), k), -np.inf, dtype=np.float32)
+        journal, beliefs = self._read(histories)
+        for rows in _blocks(len(requests)):
+            score = self._score(journal, beliefs, histories, requests, rows)[:, self._number].astype(np.float32)
+            best = np.argsort(-score, axis=1, kind="stable")[:, :k]
+            top = np.take_along_axis(score, best, axis=1)
+            items[rows, : best.shape[1]] = np.where(np.isfinite(top), best, NO_ITEM)
+            scores[rows, : best.shape[1]] = top
+        return items, scores
+
+    def intents(self, histories: Histories, requests: Requests) -> NDArray[np.float32]:
+        """Return the probability of each intent given what is visible, ``[requests, 3]``."""
+        journal, beliefs = self._read(histories)
+        intent = np.zeros((len(requests), 3), dtype=np.float32)
+        for rows in _blocks(len(requests)):
+            tastes = self._tastes(journal, histories, requests, rows)
+            intent[rows] = beliefs.judge(requests, rows, tastes).weight.sum(axis=1)
+        return intent
+
+    def _read(self, histories: Histories) -> tuple[Journal, Beliefs]:
+        code = np.asarray(histories.item)
+        item = np.where(code >= 0, self._number[code], -1)
+        journal = Journal(histories, item, self._catalogue, self._meaning)
+        return journal, Beliefs(journal, self._catalogue, self._meaning, self._config)
+
+    def _tastes(
+        self, journal: Journal, histories: Histories, requests: Requests, rows: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the estimated log weight of each leaf, ``[rows, leaves]``."""
+        owner, position = _visible(histories, requests, rows)
+        viewed = journal.viewed[position]
+        seen = viewed >= 0
+        triples = np.stack([owner[seen], histories.session[position[seen]], self._catalogue.leaf[viewed[seen]]])
+        triples = np.unique(triples, axis=1)  # a session is one visit of a leaf, however much it viewed there
+        visits = np.zeros((len(rows), len(LEAVES)), dtype=np.float32)
+        np.add.at(visits, (triples[0], triples[2]), 1.0)
+        profiles = draw_profiles(self._shopper[requests.user[rows]], self._config, self._streams)
+        return estimate_tastes(visits, profiles, self._config, self._streams)
+
+    def _utilities(
+        self, journal: Journal, histories: Histories, requests: Requests, rows: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the estimated utility of each item, ``[rows, items]``, -inf where it is not available."""
+        owner, position = _visible(histories, requests, rows)
+        viewed = journal.viewed[position]
+        seen = viewed >= 0
+        counts = np.zeros((len(rows), len(self._catalogue)), dtype=np.float32)
+        np.add.at(counts, (owner[seen], viewed[seen]), 1.0)
+        profiles = draw_profiles(self._shopper[requests.user[rows]], self._config, self._streams)
+        utility = estimate_utilities(counts, profiles, self._catalogue, self._config, self._streams)
+        time = requests.time[rows][:, None]
+        catalogue = self._catalogue
+        there = (catalogue.available_from <= time) & (time < catalogue.available_until)
+        if self._config.shuffle_ids:
+            there[:] = True
+        return np.where(there, utility, -np.inf)
+
+    def _score(
+        self, journal: Journal, beliefs: Beliefs, histories: Histories, requests: Requests, rows: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the expected gain of every item, ``[rows, items]``, -inf where it is not available."""
+        tastes = self._tastes(journal, histories, requests, rows)
+        utility = self._utilities(journal, histories, requests, rows)
+        belief = beliefs.judge(requests, rows, tastes)
+        query = requests.query[rows]
+        leaf = self._meaning.leaf[query]
+        score = np.zeros(utility.shape)
+        weight = belief.weight * WORTH
+        open_share = 1.0 - belief.informed
+        self._add_free(score, weight[:, FREE] * open_share[:, None], utility, tastes)
+
+        named = NAMED_BONUS * (self._catalogue.brand == self._meaning.brand[query][:, None])
+        named = named + NAMED_BONUS * (self._catalogue.style == self._meaning.style[query][:, None])
+        asked = utility + named * belief.informed[:, None]
+        self._add_topic(score, weight[:, FREE] * belief.informed[:, None], leaf, asked)
+        bought = journal.sessions.bought[belief.before]
+        matching = (self._catalogue.style == self._catalogue.style[bought][:, None]) * 1.0
+        self._add_topic(score, weight[:, PAIR], belief.topic[:, PAIR], asked + matching)
+        shortlist = self._shortlist(journal, belief, utility)
+        self._add_topic(score, weight[:, CLOSING], belief.topic[:, CLOSING], asked + shortlist)
+        refill = REFILL_BONUS * (np.arange(utility.shape[1]) == belief.refill[:, None])
+        self._add_topic(score, weight[:, REFILL], belief.topic[:, REFILL], asked + refill)
+        return np.where(np.isfinite(utility), score, -np.inf)
+
+    def _add_free(
+        self,
+        score: NDArray[np.float64],
+        weight: NDArray[np.float64],
+        utility: NDArray[np.float64],
+        tastes: NDArray[np.float64],
+    ) -> None:
+        """Add what sessions without a known topic give: a feed over leaves, or a topic drawn by taste."""
+        shelf = self._catalogue.by_leaf
+        on_shelf = np.where(shelf >= 0, utility[:, shelf], -np.inf)  # [rows, leaves, shelf]
+        leaf = np.exp(tastes - tastes.max(axis=1, keepdims=True))
+        leaf /= leaf.sum(axis=1, keepdims=True)
+        one = leaf[:, :, None] * self._clicked(on_shelf, shelf, CLICK_SHARPNESS)
+        bought = leaf[:, :, None] * self._clicked(on_shelf, shelf, CLICK_SHARPNESS + PURCHASE_SHARPNESS)
+        shown = 1.0 - np.exp(-self._config.list_length * leaf)
+        feed = shown[:, :, None] * _softmax(on_shelf + self._bonus(shelf)) * _power(on_shelf, CLICK_SHARPNESS)
+        feed /= feed.sum(axis=(1, 2), keepdims=True)
+        wander = self._config.intent_relevance
+        part = weight[:, BROWSE, None, None] * (wander * feed + (1.0 - wander) * one)
+        part = part + weight[:, COMPARE, None, None] * one + weight[:, BUY, None, None] * bought
+        score[:, shelf[shelf >= 0]] += part[:, shelf >= 0]
+
+    def _add_topic(
+        self,
+        score: NDArray[np.float64],
+        weight: NDArray[np.float64],
+        leaf: NDArray[np.int64],
+        utility: NDArray[np.float64],
+    ) -> None:
+        """Add what sessions about one leaf each give; rows with leaf -1 give nothing."""
+        row = np.flatnonzero((leaf >= 0) & (weight.sum(axis=1) > 0))
+        shelf = self._catalogue.by_leaf[leaf[row]]
+        on_shelf = np.where(shelf >= 0, utility[row[:, None], shelf], -np.inf)
+        looked = self._clicked(on_shelf, shelf, CLICK_SHARPNESS)
+        bought = self._clicked(on_shelf, shelf, CLICK_SHARPNESS + PURCHASE_SHARPNESS)
+        part = weight[row, BROWSE, None] * looked + weight[row, COMPARE, None] * looked
+        part = part + weight[row, BUY, None] * bought
+        score[row[:, None], np.maximum(shelf, 0)] += np.where(shelf >= 0, part, 0.0)
+
+    def _clicked(
+        self, utility: NDArray[np.float64], shelf: NDArray[np.int64], sharpness: float
+    ) -> NDArray[np.float64]:
+        """Return the share of clicks that each item of a shelf (last axis) gets on lists made from it."""
+        shown = 1.0 - np.exp(-self._config.list_length * _softmax(utility + self._bonus(shelf)))
+        clicked = shown * _power(utility, sharpness)
+        return clicked / np.maximum(clicked.sum(axis=-1, keepdims=True), 1e-30)
+
+    def _bonus(self, shelf: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self._config.seller_groups * SELLER_BONUS[self._catalogue.seller_group[shelf]]
+
+    def _shortlist(self, journal: Journal, belief: Belief, utility: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the bonus of the best items viewed in the session before, ``[rows, items]``."""
+        bonus = np.zeros(utility.shape)
+        for row, before in enumerate(belief.before):
+            if before < 0 or belief.topic[row, CLOSING] < 0:
+                continue
+            viewed = journal.viewed[journal.sessions.first[before] : journal.sessions.end[before]]
+            viewed = np.unique(viewed[viewed >= 0])
+            bonus[row, viewed[np.argsort(-utility[row, viewed])][:WANTED]] = SHORTLIST_BONUS
+        return bonus
+
+
+def _blocks(count: int) -> list[NDArray[np.int64]]:
+    return [np.arange(first, min(first + BLOCK, count)) for first in range(0, count, BLOCK)]
+
+
+def _visible(
+    histories: Histories, requests: Requests, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (row, absolute position) of every event visible to the requests at ``rows``."""
+    first, end = histories.offsets[requests.user[rows]], requests.history_end[rows]
+    counts = end - first
+    owner = np.repeat(np.arange(len(rows)), counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return owner, first[owner] + within
+
+
+def _softmax(utility: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the softmax over the last axis; all zero where nothing is available."""
+    weight = _power(utility, 1.0)
+    return weight / np.maximum(weight.sum(axis=-1, keepdims=True), 1e-30)
+
+
+def _power(utility: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
+    """Return exp(sharpness * utility), cut where it would overflow."""
+    return np.exp(np.clip(sharpness * utility, -80, 80))
