@@ -115,9 +115,9 @@ class BazaarConfig:
     """Added utility, for the next click, of other variants of the product just viewed."""
     repeats: float = 0.7
     """Probability that an item that is used up is bought again in the first session after it has run out."""
-    popularity: float = 0.5
+    popularity: float = 0.8
     """How far items differ in appeal to everybody. Scale of utilities."""
-    item_features: float = 0.4
+    item_features: float = 0.5
     """What a standard deviation of rating adds to an item's utility."""
     user_features: float = 0.8
     """How far age sets the liking for styles, and household size that for departments. Scale of utilities."""
@@ -201,6 +201,14 @@ class TextConfig:
     """Share of unknown tokens, or of colliding texts, above which ``prepare`` warns."""
     refuse_share: float = 0.20
     """Share above which ``prepare`` stops, with the remedy."""
+    train_vocabulary: int = 8000
+    """Tokens at most, of an encoder that is trained on the shop's own texts (``encoder: train``)."""
+    train_dim: int = 128
+    """Width of its vectors, a multiple of 64."""
+    train_layers: int = 2
+    """Its layers."""
+    train_steps: int = 400
+    """Steps of its training, 128 pairs of texts each; 0.1 s or so on one core."""
 
 
 @dataclass

@@ -58,9 +58,17 @@ def load_text_encoder(folder: EncoderFolder) -> TextEncoder:
     from transformers import AutoModel
     from transformers.utils import logging
 
+    quiet, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         model = AutoModel.from_pretrained(str(folder.path), dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         raise EncoderError(f"the encoder in {folder.path} cannot be loaded: {error}") from error
+    finally:
+        logging.set_verbosity(quiet)
+        if shown:
+            logging.enable_progress_bar()
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # BERT's own head over the first token; no text vector reads it
     return TextEncoder(model, folder.pooling).eval()

@@ -50,7 +50,7 @@ class WindowPlan:
     """Where what may be trained on ends, ``[users]``."""
     length: int
     batch: int
-    """Windows in a batch, over all ranks."""
+    """Windows in a batch on average, over all ranks."""
     seed: int
 
     @property
@@ -75,14 +75,29 @@ class WindowPlan:
         return Windows(self.users[row], start, np.minimum(start + self.length, self.stop[row]))
 
     def batches(self, epoch: int) -> list[Windows]:
-        """Return the batches of an epoch in their order; the last one of all may be smaller."""
+        """Return the batches of an epoch in their order: about equally many events in each, of similar length.
+
+        Were it equally many windows, a step over short histories would be made of far fewer states than one over long
+        ones and yet weigh the same.
+        """
         windows = self.windows(epoch)
         random = np.random.default_rng([self.seed, epoch, 2])
         order = random.permutation(len(windows))
         lengths = windows.stop - windows.start
+        cut: list[NDArray[np.int64]] = []
         chunk = self.batch * _SORTED_BATCHES
         for first in range(0, len(order), chunk):
             part = order[first : first + chunk]
-            order[first : first + chunk] = part[np.argsort(lengths[part], kind="stable")]
-        cut = [order[first : first + self.batch] for first in range(0, len(order), self.batch)]
+            part = part[np.argsort(lengths[part], kind="stable")]
+            cut += _split_evenly(part, lengths[part], -(-len(part) // self.batch))
         return [windows.rows(cut[place]) for place in random.permutation(len(cut))]
+
+
+def _split_evenly(rows: NDArray[np.int64], sizes: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:
+    """Cut rows into so many runs, none empty, of about equal total size."""
+    before = np.cumsum(sizes + 1) - sizes - 1  # one more than its events: the state before any counts too
+    edges = np.searchsorted(before, np.arange(1, parts) * ((before[-1] + sizes[-1] + 1) / parts))
+    # At least one row in each part, from both ends.
+    edges = np.maximum.accumulate(np.maximum(edges, np.arange(1, parts)) - np.arange(parts - 1)) + np.arange(parts - 1)
+    edges = np.minimum(edges, len(rows) - parts + np.arange(1, parts))
+    return np.split(rows, edges)

@@ -79,7 +79,9 @@ def test_the_pools_mean_gradient_is_the_full_softmaxs():
     log_chance = pool_chance(share, drawn, ITEMS, uniform).log()
     sums = [torch.zeros_like(one) for one in exact]
     for _ in range(draws):
-        codes = torch.cat([torch.multinomial(share, drawn, replacement=True), torch.randint(ITEMS, (uniform,))]).unique()
+        codes = torch.cat(
+            [torch.multinomial(share, drawn, replacement=True), torch.randint(ITEMS, (uniform,))]
+        ).unique()
         mask = codes == targets[:, None]
         loss = pool_loss(users, items[targets], items[codes], log_chance[codes], mask, weights, scale)
         for total, one in zip(sums, _gradients(loss, users, items), strict=True):
