@@ -26,6 +26,7 @@ def export_graph(
     check: Mapping[str, Tensor],
     outputs: Sequence[str],
     free: Mapping[str, Mapping[int, str]],
+    most: Mapping[str, int] | None = None,
 ) -> float:
     """Write ``module`` as an ONNX graph and compare the two on other inputs.
 
@@ -36,6 +37,7 @@ def export_graph(
         check: compared on; of other sizes along the free axes.
         outputs: names of the graph's outputs.
         free: input name to {axis: name of its size}; axes of one name have one size.
+        most: largest size by name, where the module has one (positions of a language model, say).
 
     Returns: the largest difference found.
 
@@ -47,19 +49,19 @@ def export_graph(
     if len(set(places)) < len(places):
         raise ValueError(f"two of the example inputs {', '.join(example)} share their memory; give each its own tensor")
     names = {name for axes in free.values() for name in axes.values()}
-    sizes = {name: torch.export.Dim(name, min=1) for name in sorted(names)}
+    sizes = {name: torch.export.Dim(name, max=(most or {}).get(name)) for name in sorted(names)}
     shapes = {name: {axis: sizes[size] for axis, size in free.get(name, {}).items()} for name in example}
     was_training = module.training
     module.eval()
     with _quiet(), torch.no_grad():
+        # Exported first: given a module, the ONNX exporter turns a free axis into a constant without a word when the
+        # module fixes it (by len() of a tensor, say), while this raises.
+        program = torch.export.export(module, (), dict(example), dynamic_shapes=shapes)
         torch.onnx.export(
-            module,
-            args=(),
-            kwargs=dict(example),
+            program,
             f=str(path),
             input_names=list(example),
             output_names=list(outputs),
-            dynamic_shapes=shapes,
             dynamo=True,
             external_data=False,
             verbose=False,

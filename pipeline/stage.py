@@ -82,7 +82,7 @@ STAGES = (
     ),
     Stage(
         "export",
-        ("export", "text", "run.seed"),
+        ("export", "text", "prepare", "retrieval", "evaluate", "ranking.encoder", "run.name", "run.seed"),
         ("ingest", "prepare", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
     ),
     Stage("register", ("tracking",), ("train-towers", "evaluate", "export")),
@@ -163,6 +163,8 @@ def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
     }
     if stage.name == "ingest":
         facts["files"] = _fingerprint(config)
+    if stage.name == "export":
+        facts["users_key"] = _users_key(config)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -188,6 +190,14 @@ def _settings(stage: Stage, config: Config) -> dict[str, Any]:
         section, _, setting = name.partition(".")
         chosen[name] = whole[section][setting] if setting else whole[section]
     return chosen
+
+
+def _users_key(config: Config) -> str:
+    """Return what tells one key of the user-id hashes from another, so that a changed key makes a new bundle."""
+    from serving.user_keys import key_check, key_from
+
+    key = key_from(config.export.hash_key_variable) if config.export.include_histories else None
+    return key_check(key) if key else ""
 
 
 def _fingerprint(config: Config) -> list[tuple[str, int, int]]:

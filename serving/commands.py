@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from serving.requests import Answer
 
-_FIELDS = ("title", "brand", "category", "price")
+_FIELDS = ("title", "category", "price")
 """Fields of an item that the table shows, where the shop has them."""
 
 
@@ -75,6 +75,7 @@ def recommendation_table(answer: Answer, title: str) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    # A shop's titles mostly name the brand.
     shown = [name for name in _FIELDS if any(item.fields.get(name) not in (None, "") for item in answer.items)]
     table = Table(title=escape(title), title_justify="left")
     table.add_column("#", justify="right")
@@ -82,7 +83,7 @@ def recommendation_table(answer: Answer, title: str) -> Table:
     for name in shown:
         table.add_column(name, overflow="fold", justify="right" if name == "price" else "left")
     table.add_column("score", justify="right")
-    table.add_column("found by")
+    table.add_column("found by", overflow="fold")
     for rank, item in enumerate(answer.items, start=1):
         cells = [_cell(item.fields.get(name)) for name in shown]
         reasons = ", ".join(map(str, item.reasons))

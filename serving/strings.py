@@ -15,7 +15,7 @@ _ARRAYS = ("text", "offsets", "order")
 
 @dataclass(frozen=True)
 class Strings:
-    """Distinct strings as UTF-8, laid end to end."""
+    """Strings as UTF-8, laid end to end. They may repeat, but are found by content only where they are distinct."""
 
     text: NDArray[np.uint8]
     """``[bytes]``: the strings' bytes in order of code."""

@@ -1,0 +1,330 @@
+"""What goes into a bundle, and where in the run folder it comes from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from commerce.histories import Histories
+from configs.schema import Config
+from learning.encode import folder_vectors
+from learning.encoder_folder import EncoderFolder, open_encoder
+from learning.language_model import TextEncoder, load_text_encoder
+from learning.tokens import load_tokenizer
+from pipeline.graphs import export_graph
+from pipeline.provenance import git_commit, versions
+from pipeline.ranking_inputs import encoder_path
+from pipeline.run_folder import RunFolder
+from pipeline.torch_models import TorchModels, TorchReranker, UserGraph
+from ranking.module import Ranker
+from ranking.pairs import PairTokenizer
+from serving.item_fields import save_item_fields
+from serving.item_tokens import ItemTokens
+from serving.strings import Strings
+from serving.user_keys import key_check
+from serving.users import UserFeatures, write_users
+from towers.module import TwoTower
+
+_VERSIONED = ("faiss-cpu", "faiss-gpu", "numpy", "onnx", "onnxruntime", "tokenizers", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """A finished run as the bundle's contents are read from it."""
+
+    run: RunFolder
+    config: Config
+
+    @classmethod
+    def open(cls, run: RunFolder, config: Config) -> BundleSource:
+        """Name the run."""
+        return cls(run, config)
+
+    @property
+    def prepared(self) -> Path:
+        """Folder of ``prepare``."""
+        return self.run.stage("prepare")
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        """Outside ids, by item code."""
+        return _strings(self.run.stage("ingest") / "items.parquet", "item_id")
+
+    @cached_property
+    def user_ids(self) -> list[str]:
+        """Outside ids, by user code."""
+        return _strings(self.run.stage("ingest") / "users.parquet", "user_id")
+
+    @cached_property
+    def item_texts(self) -> list[str]:
+        """Product texts, by item code."""
+        return _strings(self.prepared / "item_texts.parquet", "text")
+
+    @cached_property
+    def query_texts(self) -> list[str]:
+        """Search terms, by query code."""
+        return _strings(self.prepared / "queries.parquet", "text")
+
+    @cached_property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """``[items, dim]``, as the user tower reads them."""
+        vectors: NDArray[np.float32] = np.load(self.run.stage("embed") / "item_vectors.npy", mmap_mode="r")
+        return vectors
+
+    @cached_property
+    def histories(self) -> Histories:
+        """All users' events."""
+        return Histories.open(self.prepared / "histories")
+
+    @cached_property
+    def encoder(self) -> EncoderFolder:
+        """Where the text encoder lies and how it is read."""
+        return open_encoder(self.config.text, self.prepared / "encoder")
+
+    @cached_property
+    def text_encoder(self) -> TextEncoder:
+        """The text encoder, in evaluation mode."""
+        return load_text_encoder(self.encoder)
+
+    @cached_property
+    def user_graph(self) -> UserGraph:
+        """The trained user tower and intent head, in evaluation mode."""
+        path = self.run.stage("train-towers") / "model.ckpt"
+        return UserGraph(TwoTower.load_from_checkpoint(path, map_location="cpu")).eval()
+
+    @cached_property
+    def gate(self) -> dict[str, Any]:
+        """What the gate said of the reranker."""
+        gate: dict[str, Any] = json.loads((self.run.stage("train-ranker") / "gate.json").read_text())
+        return gate
+
+    @cached_property
+    def blends(self) -> dict[str, Any]:
+        """The blend of each protocol."""
+        blends: dict[str, Any] = json.loads((self.run.stage("retrieve") / "blend.json").read_text())
+        return blends
+
+    @property
+    def reranker_weights(self) -> dict[str, float | None]:
+        """The reranker's say where users may be shown what they had, and where not; None where its gate stayed shut."""
+        weights: dict[str, float | None] = {"keep_seen": None, "filter_seen": None}
+        other = self.gate.get("new_items")
+        if other and other["shipped"]:
+            weights["filter_seen"] = float(other["weight"])
+        if self.gate["shipped"]:
+            weights["filter_seen" if self.config.evaluate.filter_seen else "keep_seen"] = float(self.gate["weight"])
+        return weights
+
+    @cached_property
+    def reranker(self) -> TorchReranker | None:
+        """The reranker, None where it does not ship."""
+        if all(weight is None for weight in self.reranker_weights.values()):
+            return None
+        path = self.run.stage("train-ranker") / "ranker.ckpt"
+        ranker = Ranker.load_from_checkpoint(path, map_location="cpu").eval()
+        limits = int(self.gate["context_tokens"]), int(self.gate["item_tokens"])
+        tokenizer = PairTokenizer(load_tokenizer(encoder_path(self.run, self.config), sum(limits)), *limits)
+        return TorchReranker(ranker, tokenizer, tokenizer.items(self.item_texts))
+
+    def torch_models(self) -> TorchModels:
+        """Return the torch modules as the runtime calls them."""
+        tokenizer = load_tokenizer(self.encoder.path, self.encoder.max_tokens)
+        return TorchModels(self.text_encoder, tokenizer, self.encoder.query_prefix, self.user_graph, self.reranker)
+
+
+def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[str, Any]:
+    """Write everything but the manifest into ``folder``.
+
+    Args:
+        folder: empty.
+        source: the run.
+        key: of the user-id hashes; None leaves users out.
+
+    Returns: what the manifest says of it.
+    """
+    _write_items(folder, source)
+    _write_queries(folder, source)
+    shutil.copytree(source.run.stage("retrieve") / "statistics" / "test", folder / "statistics")
+    if key is not None:
+        features = UserFeatures.open(source.prepared / "users_features")
+        write_users(folder / "users", source.user_ids, key, source.histories, features)
+    models = {
+        "text": _write_text_encoder(folder, source),
+        "user": _write_user_tower(folder, source),
+        "reranker": _write_reranker(folder, source),
+    }
+    config, measured = source.config, json.loads((source.run.root / "metrics.json").read_text(encoding="utf-8"))
+    return {
+        "name": config.run.name,
+        "mercato": version("mercato"),
+        "git_commit": git_commit(),
+        "versions": versions(*_VERSIONED),
+        "window": _window(source.histories),
+        "settings": _settings(config, source.blends),
+        "models": models,
+        "users": None
+        if key is None
+        else {
+            "key_variable": config.export.hash_key_variable,
+            "key_check": key_check(key),
+            "count": len(source.user_ids),
+        },
+        "metrics": {name: value for name, value in measured.items() if name != "segments"},
+    }
+
+
+def _write_items(folder: Path, source: BundleSource) -> None:
+    Strings.of(source.item_ids).save(folder / "item_ids")
+    Strings.of(source.item_texts).save(folder / "item_texts")
+    save_item_fields(source.prepared / "item_fields.jsonl", folder)
+    shutil.copyfile(source.run.stage("embed") / "item_vectors.npy", folder / "item_vectors.npy")
+    (folder / "index").mkdir()
+    for name in ("items.faiss", "ids.npy", "index.json"):
+        shutil.copyfile(source.run.stage("index") / name, folder / "index" / name)
+    for name in ("availability.npz", "prices.npy", "vocabulary.json"):
+        shutil.copyfile(source.prepared / name, folder / name)
+
+
+def _write_queries(folder: Path, source: BundleSource) -> None:
+    """Write the log's search terms and their vectors; without histories nothing refers to them."""
+    texts = source.query_texts if source.config.export.include_histories else []
+    Strings.of(texts).save(folder / "queries")
+    vectors = np.zeros((0, source.text_encoder.dim), dtype=np.float32)
+    if texts:
+        vectors = folder_vectors(texts, source.encoder, source.config.text, kind="query", progress=False)
+    np.save(folder / "query_vectors.npy", vectors)
+
+
+def _write_text_encoder(folder: Path, source: BundleSource) -> dict[str, Any]:
+    encoder = source.encoder
+    load_tokenizer(encoder.path, encoder.max_tokens).save(str(folder / "tokenizer.json"))
+    export_graph(
+        source.text_encoder,
+        folder / "text_encoder.onnx",
+        example=_tokens(2, 6),
+        check=_tokens(3, 9),
+        outputs=["vectors"],
+        free={name: {0: "texts", 1: "tokens"} for name in ("input_ids", "attention_mask")},
+        most={"tokens": encoder.max_tokens},
+    )
+    return {
+        "dim": source.text_encoder.dim,
+        "max_tokens": encoder.max_tokens,
+        "pooling": f"{encoder.pooling}, then unit length; both inside the graph",
+        "query_prefix": encoder.query_prefix,
+        "item_prefix": encoder.item_prefix,
+    }
+
+
+def _write_user_tower(folder: Path, source: BundleSource) -> dict[str, Any]:
+    towers, text_dim = source.user_graph, source.text_encoder.dim
+    events = ("event_vectors", "query_vectors", "action", "gap")
+    profile = ("count", "categorical", "numeric", "numeric_mask")
+    export_graph(
+        towers,
+        folder / "user_tower.onnx",
+        example=_users(towers, text_dim, 2, 5),
+        check=_users(towers, text_dim, 3, min(7, towers.user.length)),
+        outputs=["vectors", "intents"],
+        free={**{name: {0: "users", 1: "events"} for name in events}, **{name: {0: "users"} for name in profile}},
+    )
+    return {"dim": int(source.item_vectors.shape[1]), "length": towers.user.length, "text_dim": text_dim}
+
+
+def _write_reranker(folder: Path, source: BundleSource) -> dict[str, Any] | None:
+    reranker, gate = source.reranker, source.gate
+    if reranker is None:
+        return None
+    ItemTokens(reranker.item_tokens.ids.astype(np.int32), reranker.item_tokens.offsets).save(folder / "item_tokens")
+    limits = {name: int(gate[name]) for name in ("depth", "context_tokens", "item_tokens")}
+    path = encoder_path(source.run, source.config)
+    load_tokenizer(path, sum(limits.values())).save(str(folder / "reranker_tokenizer.json"))
+    inputs = ("input_ids", "attention_mask", "token_type_ids")
+    export_graph(
+        reranker.ranker.cross_encoder,
+        folder / "reranker.onnx",
+        example=_pairs(reranker.ranker, 2, 9),
+        check=_pairs(reranker.ranker, 5, 13),
+        outputs=["scores"],
+        free={**{name: {0: "pairs", 1: "tokens"} for name in inputs}, "features": {0: "pairs"}, "intent": {0: "pairs"}},
+        most={"tokens": limits["context_tokens"] + limits["item_tokens"]},
+    )
+    return {**limits, "features": gate["features"], "weights": source.reranker_weights}
+
+
+def _settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings by which the pipeline found and ordered candidates, for the runtime to do likewise."""
+    retrieval = config.retrieval
+    return {
+        "sources": list(retrieval.sources),
+        "candidates": retrieval.candidates,
+        "per_source": retrieval.per_source,
+        "blend": {name: {part: blend[part] for part in ("weights", "rank_constant")} for name, blend in blends.items()},
+        "associations_halflife": retrieval.associations_halflife,
+        "repeats_targets": dict(config.prepare.targets),
+        "repeats_others": retrieval.repeats_others,
+        "repeats_halflife_days": retrieval.repeats_halflife_days,
+        "filter_seen": config.evaluate.filter_seen,
+        "targets": list(config.evaluate.targets or config.prepare.targets),
+        "history_actions": list(config.prepare.history_actions),
+    }
+
+
+def _window(histories: Histories) -> dict[str, int]:
+    """Return when the log begins and ends, in microseconds, the end excluded."""
+    times = histories.time
+    return {"start": int(times.min()), "end": int(times.max()) + 1, "events": len(times)}
+
+
+def _strings(path: Path, column: str) -> list[str]:
+    return [str(value) for value in pq.read_table(path, columns=[column])[column].to_pylist()]
+
+
+def _tokens(texts: int, tokens: int) -> dict[str, Tensor]:
+    """Return made-up texts, the first of them padded."""
+    ids = torch.arange(texts * tokens).reshape(texts, tokens) % 5 + 1
+    mask = torch.ones(texts, tokens, dtype=torch.int64)
+    mask[0, tokens // 2 :] = 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def _users(towers: UserGraph, text_dim: int, users: int, events: int) -> dict[str, Tensor]:
+    """Return made-up users with 0, 1, 2, ... events."""
+    draw = torch.Generator().manual_seed(users)
+    tower = towers.user
+    dim, numbers = tower.start.shape[0], tower.numeric.in_features // 2 if tower.numeric is not None else 0
+    return {
+        "event_vectors": torch.randn(users, events, dim, generator=draw),
+        "query_vectors": torch.randn(users, events, text_dim, generator=draw),
+        "action": torch.randint(0, 7, (users, events), generator=draw),
+        "gap": torch.rand(users, events, generator=draw),
+        "count": torch.arange(users),
+        "categorical": torch.zeros(users, len(tower.categorical), dtype=torch.int64),
+        "numeric": torch.randn(users, numbers, generator=draw),
+        "numeric_mask": torch.ones(users, numbers),
+    }
+
+
+def _pairs(ranker: Ranker, pairs: int, tokens: int) -> dict[str, Tensor]:
+    """Return made-up pairs, the first of them padded."""
+    draw = torch.Generator().manual_seed(pairs)
+    texts = _tokens(pairs, tokens)
+    segments = torch.zeros(pairs, tokens, dtype=torch.int64)
+    segments[:, tokens // 3 :] = 1
+    return {
+        **texts,
+        "token_type_ids": segments * texts["attention_mask"],
+        "features": torch.randn(pairs, len(ranker.features), generator=draw),
+        "intent": torch.softmax(torch.randn(pairs, 3, generator=draw), dim=1),
+    }

@@ -1,0 +1,44 @@
+"""The plain export: item vectors and their index for teams that use nothing of Mercato."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+READER = '''\
+"""Nearest items by vector: python read.py ITEM_ID [K]. Needs faiss, numpy and pyarrow."""
+
+import sys
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow.parquet as pq
+
+folder = Path(__file__).parent
+ids = pq.read_table(folder / "items.parquet", columns=["item_id"])["item_id"].to_pylist()
+vectors = np.load(folder / "vectors.npy", mmap_mode="r")  # float32 [items, dim], unit length: row i is ids[i]
+index = faiss.read_index(str(folder / "items.faiss"))  # answers row numbers; the inner product is the cosine
+scores, rows = index.search(vectors[[ids.index(sys.argv[1])]], int(sys.argv[2]) if len(sys.argv) > 2 else 10)
+for score, row in zip(scores[0], rows[0]):
+    print(f"{score:.4f}  {ids[row]}")
+'''
+
+
+def write_plain(folder: Path, item_ids: Sequence[str], vectors: NDArray[np.float32], index: Path) -> None:
+    """Write index, ids and vectors (Parquet and npy) and a reader of a few lines into ``folder``."""
+    shutil.copyfile(index, folder / "items.faiss")
+    np.save(folder / "vectors.npy", vectors)
+    flat = pa.array(np.ascontiguousarray(vectors).ravel(), pa.float32())
+    columns = {
+        "item_id": pa.array(item_ids, pa.string()),
+        "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+    }
+    pq.write_table(pa.table(columns), folder / "items.parquet")
+    (folder / "read.py").write_text(READER, encoding="utf-8")

@@ -1,0 +1,381 @@
+"""Answers requests from a bundle: numpy, faiss, onnxruntime and tokenizers are all it needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from commerce.columns import ACTION_CODES, INTENTS, NO_ITEM
+from commerce.edges import Edges
+from commerce.features import Vocabulary, encode
+from commerce.histories import Events
+from commerce.state import (
+    Candidates,
+    ItemFacts,
+    candidate_features,
+    context_text,
+    known_features,
+    profile_text,
+    tower_inputs,
+    with_query,
+)
+from ranking.fusion import fuse, reorder
+from retrieval.blending import Found, find_candidates
+from retrieval.filters import Allowed
+from retrieval.sources import Ask, Source
+from serving.item_fields import ItemFields
+from serving.manifest import check_files, read_manifest
+from serving.models import Models, OnnxModels, UserInputs
+from serving.query_book import QueryBook
+from serving.requests import Answer, Event, Reason, Recommendation, Request
+from serving.sources import open_sources
+from serving.strings import Strings
+from serving.user_keys import UserKeyError, key_check, key_from
+from serving.users import StoredUsers, UserFeatures
+from serving.visible import Visible, coded_events
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All that was computed for one request, in codes; arrays are ``[candidates]`` unless said."""
+
+    vector: NDArray[np.float32]
+    """``[dim]``, unit length."""
+    intents: NDArray[np.float32]
+    """``[3]``, in the order of ``INTENTS``."""
+    items: NDArray[np.int32]
+    """Best first."""
+    scores: NDArray[np.float32]
+    """Falling: fused with the reranker's where it read, else reciprocal rank over the sources."""
+    found: Mapping[int, tuple[Reason, ...]]
+    """Item -> the sources that found it, best place first."""
+    reranked: int
+    """Leading candidates that the reranker read."""
+    visible: Visible
+
+
+class Runtime:
+    """One bundle, opened: everything large in it is memory-mapped or loaded when first needed."""
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        threads: int = 0,
+        check: bool = True,
+        key: bytes | None = None,
+        models: Models | None = None,
+    ) -> None:
+        """Open a bundle.
+
+        Args:
+            folder: of the bundle.
+            threads: of ONNX Runtime; 0 takes every core.
+            check: whether every file's hash is checked first, about half a second per gigabyte.
+            key: of the user-id hashes; else the environment variable that the manifest names is read, else the key
+                file that ``export`` left beside the bundle.
+            models: in the place of the bundle's graphs.
+
+        Raises:
+            BundleError: if it is damaged or of another format.
+        """
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        if check:
+            check_files(self.folder, self.manifest)
+        self._settings: Mapping[str, Any] = self.manifest["settings"]
+        self._key = key
+        self.models = models or OnnxModels(self.folder, self.manifest["models"], threads)
+        self._ids = Strings.open(self.folder / "item_ids")
+        self._vectors = np.load(self.folder / "item_vectors.npy", mmap_mode="r")
+
+    @property
+    def items(self) -> int:
+        """Items in the catalogue."""
+        return len(self._ids)
+
+    def item_id(self, code: int) -> str:
+        """Return the shop's id of an item code."""
+        return self._ids[code]
+
+    def recommend(
+        self,
+        user: str | None = None,
+        *,
+        events: Sequence[Event] | None = None,
+        profile: Mapping[str, Any] | None = None,
+        query: str = "",
+        k: int = 10,
+        time: int | None = None,
+        filter_seen: bool | None = None,
+        exclude: Sequence[str] = (),
+    ) -> Answer:
+        """Answer one request; the arguments are the fields of ``Request``.
+
+        Raises:
+            InputError: for arguments that make no request, or a user whose history cannot be looked up without a key.
+        """
+        given = None if events is None else tuple(events)
+        return self.answer(Request(user, given, profile, query, k, time, filter_seen, tuple(exclude)))
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request."""
+        trace = self.trace(request)
+        shown = trace.items[: request.k]
+        notes = list(trace.visible.notes)
+        if len(shown) < request.k:
+            notes.append(
+                f"{request.k:,} items were asked for, but only {len(shown):,} can be shown "
+                f"(the catalogue has {self.items:,})"
+            )
+        return Answer(
+            items=tuple(
+                Recommendation(self.item_id(item), float(score), trace.found[int(item)], self._fields.of(int(item)))
+                for item, score in zip(shown, trace.scores, strict=False)
+            ),
+            intents={name: float(share) for name, share in zip(INTENTS, trace.intents, strict=True)},
+            user_known=trace.visible.known,
+            reranked=min(trace.reranked, len(shown)),
+            notes=tuple(notes),
+        )
+
+    def trace(self, request: Request, rerank: bool = True) -> Trace:
+        """Compute one request; ``rerank=False`` keeps the blended order."""
+        moment = self._moment(request)
+        queries = QueryBook(self._query_texts, self._query_vectors, self.models.encode)
+        visible = self._visible(request, moment, queries)
+        query = queries.code(request.query)
+        vector, intents = self._place_user(with_query(visible.events, query, moment), visible.features, queries)
+        ask = Ask([visible.events], vector[None], np.array([moment]), [request.query.strip()])
+        found = self._find(ask, request)
+        kept = int((found.items[0] != NO_ITEM).sum())
+        items, scores, reranked = found.items[0, :kept], found.scores[0, :kept], 0
+        weight = self._reranker_weight(request) if rerank and kept else None
+        if weight is not None:
+            depth = min(kept, self.manifest["models"]["reranker"]["depth"])
+            read = self._read(found, depth, visible, queries, request.query, vector, intents, moment)
+            whole = np.ones((1, depth), dtype=bool)
+            fused = fuse(read[None], found.scores[:, :depth], whole, weight)
+            one, other = reorder(found.items[:, :kept], found.scores[:, :kept], fused)
+            items, scores, reranked = one[0], other[0], depth
+        return Trace(vector, intents, items, scores, _reasons(found, kept), reranked, visible)
+
+    def _moment(self, request: Request) -> int:
+        if request.time is not None:
+            return request.time
+        after = max((event.time + 1 for event in request.events or ()), default=0)
+        return max(int(self.manifest["window"]["end"]), after)
+
+    def _visible(self, request: Request, moment: int, queries: QueryBook) -> Visible:
+        """Gather what is known of the user: what the caller says goes before what the bundle holds."""
+        stored = None
+        if request.user is not None and (request.events is None or request.profile is None):
+            stored = self._stored(request.user, moment, needed=request.events is None)
+        notes: tuple[str, ...] = ()
+        if request.events is not None:
+            events, notes = coded_events(request.events, moment, self._ids, queries, self._history_actions)
+        elif stored is not None:
+            events = stored[0]
+        else:
+            events = _nothing()
+            lacks = "holds no users" if self.manifest["users"] is None else f"does not know user {request.user}"
+            notes = (f"the bundle {lacks}: answered as for somebody new",)
+        if request.profile is not None:
+            features = self._encode(request.profile)
+        else:
+            features = stored[1] if stored is not None else self._nobody
+        known = bool(len(events)) or stored is not None or bool(request.profile)
+        return Visible(events, features, self._profile(features), known, notes)
+
+    def _stored(self, user: str, moment: int, needed: bool) -> tuple[Events, UserFeatures] | None:
+        """Look a user up in the bundle; ``needed`` where the request says nothing else about them."""
+        facts = self.manifest["users"]
+        if facts is None or (not needed and self._user_key is None):
+            return None
+        if self._user_key is None:
+            raise UserKeyError(
+                f"the bundle holds its users under keyed hashes, and there is no key to look up user {user}; set the "
+                f"environment variable {facts['key_variable']} to the key of its export, or send the user's events"
+            )
+        if key_check(self._user_key) != facts["key_check"]:
+            raise UserKeyError(
+                f"the key in {facts['key_variable']}, or beside the bundle, is not the one it was made with, so user "
+                f"{user} cannot be looked up; set the variable to the key of the export"
+            )
+        return self._users.find(user, moment)
+
+    def _place_user(
+        self, events: Events, features: UserFeatures, queries: QueryBook
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the user's vector ``[dim]`` and intent probabilities ``[3]``."""
+        length = min(max(len(events), 1), self.manifest["models"]["user"]["length"])
+        inputs = tower_inputs([events], length)
+        met = inputs.item != NO_ITEM
+        event_vectors = np.zeros((*inputs.item.shape, self._vectors.shape[1]), dtype=np.float32)
+        event_vectors[met] = self._vectors[inputs.item[met]]
+        vectors, intents = self.models.users(
+            UserInputs(
+                event_vectors=event_vectors,
+                query_vectors=queries.vectors(inputs.query),
+                action=inputs.action,
+                gap=inputs.gap,
+                count=inputs.count,
+                categorical=features.categorical.astype(np.int64),
+                numeric=features.numeric,
+                numeric_mask=features.numeric_mask.astype(np.float32),
+            )
+        )
+        return vectors[0], intents[0]
+
+    def _find(self, ask: Ask, request: Request) -> Found:
+        settings = self._settings
+        events = ask.events[0]
+        excluded = [np.array([code for code in map(self._ids.code, request.exclude) if code != NO_ITEM], np.int32)]
+        if self._filters_seen(request):
+            had = np.isin(events.action, [ACTION_CODES[action] for action in settings["targets"]])
+            excluded.append(events.item[had & (events.item != NO_ITEM)])
+        allowed = Allowed(*self._availability, ask.time, [np.concatenate(excluded)])
+        k = min(request.k, self.items)
+        blend = settings["blend"][self._protocol(request)]
+        return find_candidates(
+            self._sources,
+            ask,
+            allowed,
+            max(settings["per_source"], k),
+            max(settings["candidates"], k),
+            blend["rank_constant"],
+            blend["weights"],
+        )
+
+    def _filters_seen(self, request: Request) -> bool:
+        return bool(self._settings["filter_seen"] if request.filter_seen is None else request.filter_seen)
+
+    def _protocol(self, request: Request) -> str:
+        """Return which of the manifest's blends and reranker weights holds for the request."""
+        return "filter_seen" if self._filters_seen(request) else "keep_seen"
+
+    def _reranker_weight(self, request: Request) -> float | None:
+        """Return the reranker's say under the protocol of the request, None where its gate stayed shut."""
+        reranker = self.manifest["models"]["reranker"]
+        if reranker is None:
+            return None
+        weight: float | None = reranker["weights"][self._protocol(request)]
+        return weight
+
+    def _read(
+        self,
+        found: Found,
+        depth: int,
+        visible: Visible,
+        queries: QueryBook,
+        query: str,
+        vector: NDArray[np.float32],
+        intents: NDArray[np.float32],
+        moment: int,
+    ) -> NDArray[np.float32]:
+        """Return the reranker's scores of the first ``depth`` candidates."""
+        candidates = Candidates(
+            found.items[0, :depth], found.scores[0, :depth], found.ranks[0, :depth], found.source_scores[0, :depth]
+        )
+        features = candidate_features(visible.events, moment, vector, candidates, self._facts)
+        context = context_text(
+            visible.events,
+            self._item_texts,
+            queries,
+            query=query,
+            intent=intents,
+            profile=visible.profile,
+        )
+        return self.models.score(context, candidates.item, features, intents)
+
+    def _encode(self, profile: Mapping[str, Any]) -> UserFeatures:
+        row = encode(self._vocabulary, {name: [value] for name, value in profile.items()}, 1)
+        return UserFeatures(row.categorical, row.numeric, row.numeric_mask)
+
+    def _profile(self, features: UserFeatures) -> str:
+        return profile_text(
+            known_features(self._vocabulary, features.categorical[0], features.numeric[0], features.numeric_mask[0])
+        )
+
+    @cached_property
+    def _sources(self) -> dict[str, Source]:
+        return open_sources(self.folder, self._settings)
+
+    @cached_property
+    def _availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        with np.load(self.folder / "availability.npz", allow_pickle=False) as arrays:
+            return arrays["from"], arrays["until"]
+
+    @cached_property
+    def _facts(self) -> ItemFacts:
+        statistics = self.folder / "statistics"
+        return ItemFacts(
+            price=np.load(self.folder / "prices.npy", allow_pickle=False),
+            popularity=np.load(statistics / "popularity.npy", allow_pickle=False),
+            vectors=self._vectors,
+            edges=Edges.load(statistics / "associations.npz"),
+        )
+
+    @cached_property
+    def _fields(self) -> ItemFields:
+        return ItemFields.open(self.folder)
+
+    @cached_property
+    def _item_texts(self) -> Strings:
+        return Strings.open(self.folder / "item_texts")
+
+    @cached_property
+    def _query_texts(self) -> Strings:
+        return Strings.open(self.folder / "queries")
+
+    @cached_property
+    def _query_vectors(self) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = np.load(self.folder / "query_vectors.npy", mmap_mode="r")
+        return vectors
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        vocabularies = json.loads((self.folder / "vocabulary.json").read_text(encoding="utf-8"))
+        return Vocabulary.from_json(vocabularies["users"])
+
+    @cached_property
+    def _nobody(self) -> UserFeatures:
+        return UserFeatures.of_nobody(len(self._vocabulary.categorical), len(self._vocabulary.numeric))
+
+    @cached_property
+    def _history_actions(self) -> frozenset[str]:
+        return frozenset(self._settings["history_actions"])
+
+    @cached_property
+    def _user_key(self) -> bytes | None:
+        return self._key or key_from(self.manifest["users"]["key_variable"], self.folder.parent)
+
+    @cached_property
+    def _users(self) -> StoredUsers:
+        assert self._user_key is not None
+        return StoredUsers.open(self.folder / "users", self._user_key)
+
+
+def _nothing() -> Events:
+    return Events(np.empty(0, np.int32), np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int32))
+
+
+def _reasons(found: Found, kept: int) -> dict[int, tuple[Reason, ...]]:
+    """Return, for each candidate, the sources that found it, best place first."""
+    reasons = {}
+    for place in range(kept):
+        ranks, scores = found.ranks[0, place], found.source_scores[0, place]
+        by = [
+            Reason(name, int(rank) + 1, float(score))
+            for name, rank, score in zip(found.sources, ranks, scores, strict=True)
+            if rank >= 0
+        ]
+        reasons[int(found.items[0, place])] = tuple(sorted(by, key=lambda reason: reason.rank))
+    return reasons

@@ -1,0 +1,142 @@
+"""A tiny shop, its run folder with untrained models, and its bundle: made once for all tests here."""
+
+import json
+import shutil
+
+import pytest
+
+SHOP = ("bazaar.users=120", "bazaar.items=90", "bazaar.days=40", "run.seed=1", "run.threads=1")
+TINY = (
+    "text.refuse_share=1.0",
+    "text.precision=fp32",
+    "towers.dim=16",
+    "towers.layers=1",
+    "towers.heads=2",
+    "towers.history_length=20",
+    "towers.max_epochs=1",
+    "ranking.layers=1",
+    "ranking.depth=8",
+    "ranking.context_tokens=24",
+    "ranking.item_tokens=12",
+    "evaluate.bootstrap=20",
+)
+STAGES = ("ingest", "prepare", "train-towers", "embed", "index", "retrieve")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    """Folder of a random encoder of two layers that reads characters."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("encoder")
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.:;,-"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
+    tokenizer = Tokenizer(models.WordPiece({word: code for code, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    import torch
+
+    torch.manual_seed(0)
+    shape = BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=128,
+    )
+    BertModel(shape).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_shop(tmp_path_factory, tiny_encoder):
+    """A run as the stages leave it before ``export``; its reranker is random but is said to ship."""
+    from pipeline.api import Run
+
+    folder = tmp_path_factory.mktemp("shop")
+    run = Run(
+        "configs/bazaar.yaml",
+        *SHOP,
+        *TINY,
+        f"run.folder={folder / 'run'}",
+        f"text.cache={folder / 'text'}",
+        f"text.encoder={tiny_encoder}",
+        f"tracking.uri=sqlite:///{folder / 'mlflow.db'}",
+    )
+    run.run(*STAGES, say=lambda line: None)
+    _ship_a_reranker(run)
+    interval = {"value": 0.1, "low": 0.05, "high": 0.15}
+    measured = {"format": 1, "systems": {"mercato": {"ndcg@10": interval}}, "paired": {}, "segments": {}}
+    (run.folder / "metrics.json").write_text(json.dumps(measured))
+    return run
+
+
+@pytest.fixture(scope="session")
+def exported(tiny_shop):
+    """The tiny shop after ``export``: (run, what the stage said)."""
+    from pipeline.export import export
+    from pipeline.run_folder import RunFolder
+    from pipeline.stage import Work
+
+    root = RunFolder(tiny_shop.folder)
+    outcome = export(Work(tiny_shop.config, root, root.open_temporary("export"), "export", "k"))
+    return tiny_shop, outcome
+
+
+@pytest.fixture
+def bundle(exported, tmp_path):
+    """A copy of the tiny bundle, to be damaged."""
+    run, _ = exported
+    shutil.copytree(run.folder / "bundle", tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def _ship_a_reranker(run):
+    import lightning as L
+    import torch
+
+    from pipeline.ranking_inputs import RankingInputs, encoder_path
+    from pipeline.run_folder import RunFolder
+    from ranking.cross_encoder import lowest_layers
+    from ranking.module import Ranker
+
+    root, config = RunFolder(run.folder), run.config
+    folder = run.folder / "train-ranker"
+    folder.mkdir()
+    inputs = RankingInputs.open(root, config)
+    ranking = config.ranking
+    weights = lowest_layers(str(encoder_path(root, config)), 1, ranking.context_tokens + ranking.item_tokens)
+    torch.manual_seed(0)
+    ranker = Ranker(
+        encoder=weights.config.to_dict(),
+        features=inputs.features,
+        sources=inputs.sources,
+        context_tokens=ranking.context_tokens,
+        item_tokens=ranking.item_tokens,
+        width=8,
+        dropout=0.1,
+        learning_rate=1e-4,
+        head_learning_rate=1e-3,
+        weight_decay=0.01,
+        steps=1,
+        weights=weights,
+    )
+    trainer = L.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.strategy.connect(ranker)
+    trainer.save_checkpoint(folder / "ranker.ckpt", weights_only=True)
+    gate = {
+        "shipped": True,
+        "weight": 0.5,
+        "new_items": None,
+        "depth": ranking.depth,
+        "context_tokens": ranking.context_tokens,
+        "item_tokens": ranking.item_tokens,
+        "features": list(inputs.features),
+        "sources": list(inputs.sources),
+    }
+    (folder / "gate.json").write_text(json.dumps(gate))
+    (folder / "manifest.json").write_text("{}")
