@@ -14,11 +14,11 @@ from commerce.columns import DAY, INTENTS, MICROSECONDS
 from configs.schema import BazaarConfig
 
 # Standard deviations of the parts of a shopper's utilities at strength 1; the oracle's priors are these.
-DEPARTMENT_SD = 1.5
-LEAF_SD = 1.3
-BRAND_SD = 1.2
-STYLE_SD = 1.1
-PRICE_SD = 0.6
+DEPARTMENT_SD = 1.6
+LEAF_SD = 1.2
+BRAND_SD = 1.0
+STYLE_SD = 0.9
+PRICE_SD = 0.5
 INTENT_SD = 0.8
 AGE_STYLE_SD = 1.0
 HOUSEHOLD_DEPARTMENT_SD = 1.0
