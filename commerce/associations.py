@@ -6,6 +6,7 @@ Written once in Ibis. Only events before a window's cuts are counted for it, so 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import ibis
@@ -72,9 +73,7 @@ def last_days(events: ir.Table, days: float) -> ir.Table:
     return events.filter(events.time > events.time.max().as_scalar() - round(days * DAY))
 
 
-def count_popularity(
-    events: ir.Table, items: int, targets: Mapping[str, float], days: float
-) -> NDArray[np.float32]:
+def count_popularity(events: ir.Table, items: int, targets: Mapping[str, float], days: float) -> NDArray[np.float32]:
     """Return how many users chose each item, float32 ``[items]``.
 
     A user counts once for an item and an action, by the weight of the action in ``targets``: one who comes back daily,
@@ -93,9 +92,7 @@ def count_popularity(
     counts = np.zeros(items, dtype=np.float32)
     weight_of = np.zeros(len(ACTION_CODES), dtype=np.float32)
     weight_of[list(weights)] = list(weights.values())
-    np.add.at(
-        counts, counted["item"].to_numpy(), weight_of[counted["action"].to_numpy()] * counted["users"].to_numpy()
-    )
+    np.add.at(counts, counted["item"].to_numpy(), weight_of[counted["action"].to_numpy()] * counted["users"].to_numpy())
     return counts
 
 
@@ -144,4 +141,4 @@ def _user_blocks(offsets: NDArray[np.int64]) -> list[tuple[int, int]]:
     users = len(offsets) - 1
     marks = np.searchsorted(offsets, np.arange(_ROWS, int(offsets[-1]), _ROWS))
     bounds = np.unique(np.concatenate([[0], marks, [users]]))
-    return [(int(first), int(last)) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [(int(first), int(last)) for first, last in pairwise(bounds)]

@@ -56,7 +56,7 @@ class Histories:
     @classmethod
     def open(cls, folder: Path) -> Histories:
         """Memory-map the arrays in ``folder`` read-only."""
-        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS))
+        return cls(*(np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS))
 
     def save(self, folder: Path) -> None:
         """Write one ``.npy`` file per array into ``folder``, which is made if needed."""

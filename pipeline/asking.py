@@ -1,4 +1,4 @@
-"""Turns requests into what candidate sources are asked, block by block: one loop for retrieval and for the baselines."""
+"""Turns requests into what candidate sources are asked, block by block: one loop for retrieval and baselines."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from commerce.columns import ACTION_CODES, NO_ITEM, NO_QUERY
+from commerce.columns import NO_QUERY
 from commerce.edges import Edges
-from commerce.histories import Events, Histories
+from commerce.histories import Histories
 from commerce.records import Requests
+from commerce.seen import seen_pairs
 from configs.schema import Config
 from pipeline.run_folder import RunFolder
 from retrieval.filters import NOTHING, Allowed
@@ -64,11 +65,6 @@ class Shop:
         """Number of items in the catalogue."""
         return len(self.available_from)
 
-    def had(self, events: Events) -> NDArray[np.int32]:
-        """Return the distinct items that a user had: those of events whose action is a target."""
-        codes = [ACTION_CODES[action] for action in self.targets]
-        return np.unique(events.item[np.isin(events.action, codes) & (events.item != NO_ITEM)])
-
 
 def blocks(
     shop: Shop, requests: Requests, vectors: NDArray[np.float32] | None, *, filter_seen: bool, size: int
@@ -95,7 +91,11 @@ def blocks(
             time=moment,
             queries=["" if code == NO_QUERY else shop.queries[code] for code in requests.query[rows]],
         )
-        excluded = [shop.had(one) if filter_seen else NOTHING for one in events]
+        excluded = [NOTHING] * len(events)
+        if filter_seen:
+            ends = requests.history_end[rows]
+            row, had = seen_pairs(shop.histories, requests.user[rows], ends, list(shop.targets))
+            excluded = np.split(had, np.searchsorted(row, np.arange(1, len(events))))
         yield rows, asked, Allowed(shop.available_from, shop.available_until, moment, excluded)
 
 
@@ -129,7 +129,8 @@ def open_sources(
             from retrieval.lexical import LexicalSource
 
             items = pq.read_table(texts).sort_by("item")["text"].to_pylist()
-            return LexicalSource(items)
+            lexical: Source = LexicalSource(items)
+            return lexical
         raise ValueError(f"no source {name!r}")
 
     return {name: build(name) for name in names}

@@ -71,7 +71,8 @@ def blend(
         raise ValueError(f"blending needs a source and a weight for each; sources {names}, without weight {missing}")
     joined = join_lists([lists[name][0] for name in names])
     say = np.array([1.0 if weights is None else weights[name] for name in names])
-    scores = reciprocal_ranks(joined.ranks, rank_constant) @ say
+    # Ordered as written, in float32, so that whoever sorts by the scores gets the same list.
+    scores = (reciprocal_ranks(joined.ranks, rank_constant) @ say).astype(np.float32)
     order = np.lexsort((joined.items, -scores, joined.rows))
     rows = joined.rows[order]
     requests = len(next(iter(lists.values()))[0])

@@ -67,7 +67,9 @@ class Allowed:
         rows = np.arange(len(self)) if rows is None else rows
         known = np.maximum(items, 0)
         moment = self.moment[rows][:, None]
-        shown = (items != NO_ITEM) & (self.available_from[known] <= moment) & (moment < self.available_until[known])
+        shown: NDArray[np.bool_] = (
+            (items != NO_ITEM) & (self.available_from[known] <= moment) & (moment < self.available_until[known])
+        )
         if len(self._excluded_keys):
             # (request, item) as one integer, so that all rows are looked up at once.
             keys = rows[:, None].astype(np.int64) * self.items + known
@@ -77,7 +79,8 @@ class Allowed:
 
     def row(self, row: int, items: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return whether request ``row`` may be shown each of ``items`` ([any])."""
-        return self.mask(items[None, :], np.array([row]))[0]
+        shown: NDArray[np.bool_] = self.mask(items[None, :], np.array([row]))[0]
+        return shown
 
     @cached_property
     def _excluded_keys(self) -> NDArray[np.int64]:

@@ -18,10 +18,14 @@ FORMAT = 1
 _FILES = ("items.faiss", "ids.npy", "index.json")
 _GPU_MOST = 2048
 """FAISS on a GPU answers at most this many neighbours."""
-_GROWTH = 4
-"""How many times more neighbours are asked for where filters left too few."""
-_SCAN = 65_536
-"""Items scored together when a request is answered by looking at every item."""
+_TRIES = (2, 8)
+"""Neighbours asked for, in multiples of k, before a request is answered by looking at every item."""
+_CELLS = 16_000_000
+"""Numbers of item vectors held at once while scores are computed again: 64 MB."""
+
+# Below this many queries FAISS scores them one by one, without BLAS. Some builds raised it from 20 to 128,000, which
+# made a block of 256 queries over 92,000 items 14 times slower.
+faiss.cvar.distance_compute_blas_threshold = 20
 
 
 class ItemIndex:
@@ -103,13 +107,12 @@ class ItemIndex:
         items = np.full((len(vectors), k), NO_ITEM, dtype=np.int32)
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
         unsure = np.arange(len(vectors))
-        fetch = min(2 * k, len(self))
-        while len(unsure) and fetch <= self._most:
-            found, found_scores, sure = self._try(vectors[unsure], k, fetch, allowed, unsure)
-            items[unsure[sure], : found.shape[1]] = found[sure]
-            scores[unsure[sure], : found.shape[1]] = found_scores[sure]
-            unsure = unsure[~sure]
-            fetch = len(self) if fetch == len(self) else min(_GROWTH * fetch, len(self))
+        for fetch in (min(tried * k, len(self)) for tried in _TRIES):
+            if len(unsure) and fetch <= self._most:
+                found, found_scores, sure = self._try(vectors[unsure], k, fetch, allowed, unsure)
+                items[unsure[sure], : found.shape[1]] = found[sure]
+                scores[unsure[sure], : found.shape[1]] = found_scores[sure]
+                unsure = unsure[~sure]
         for row in unsure:
             items[row], scores[row] = self._scan(vectors[row], k, allowed, int(row))
         return items, scores
@@ -132,12 +135,14 @@ class ItemIndex:
         """
         missing = [name for name in _FILES if not (folder / name).is_file()]
         if missing:
-            raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}; run `mercato index CONFIG` to write the index")
+            raise FileNotFoundError(
+                f"{folder} lacks {', '.join(missing)}; run `mercato index CONFIG` to write the index"
+            )
         facts = json.loads((folder / _FILES[2]).read_text())
         if facts.get("format") != FORMAT:
             raise ValueError(f"{folder} holds an index of format {facts.get('format')!r}, but {FORMAT} was expected")
         try:
-            flat = faiss.downcast_index(faiss.read_index(str(folder / _FILES[0])))
+            flat = faiss.read_index(str(folder / _FILES[0]))
         except RuntimeError as error:
             raise ValueError(f"{folder / _FILES[0]} is not a FAISS index: {str(error).splitlines()[0]}") from error
         ids = np.load(folder / _FILES[1], allow_pickle=False)
@@ -178,7 +183,12 @@ class ItemIndex:
         """Take ``fetch`` neighbours and filter them; say for which requests that is certainly the true top k."""
         rough, place = self._searcher.search(vectors, fetch)
         items = self.ids[place]
-        scores = np.einsum("rkd,rd->rk", self._vectors[place], vectors, dtype=np.float64).astype(np.float32)
+        scores = np.empty_like(rough)
+        step = max(1, _CELLS // (fetch * self.dim))
+        for start in range(0, len(vectors), step):
+            part = slice(start, start + step)
+            near = self._vectors[place[part]]
+            scores[part] = np.einsum("rkd,rd->rk", near, vectors[part], dtype=np.float64)
         if allowed is not None:
             scores[~allowed.mask(items, rows)] = -np.inf
         order = np.lexsort((items, -scores), axis=-1)[:, :k]
@@ -196,7 +206,8 @@ class ItemIndex:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Answer one request by scoring every item."""
         wide = vector.astype(np.float64)
-        blocks = (self._vectors[start : start + _SCAN] for start in range(0, len(self), _SCAN))
+        step = max(1, _CELLS // self.dim)
+        blocks = (self._vectors[start : start + step] for start in range(0, len(self), step))
         scores = np.concatenate([np.einsum("id,d->i", block, wide) for block in blocks]).astype(np.float32)
         if allowed is not None:
             scores[~allowed.row(row, self.ids)] = -np.inf

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from commerce.columns import ACTION_CODES, DAY, NO_ITEM
 from commerce.edges import Edges
 from commerce.histories import Events
+from commerce.ranked_lists import rank_scores
 from retrieval.filters import Allowed
 from retrieval.index import ItemIndex
 
@@ -83,7 +84,7 @@ class AssociationSource:
             _place(ranked, row, items, scores, allowed)
         return ranked
 
-    def _score(self, events: Events) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    def _score(self, events: Events) -> Ranked:
         met = events.item != NO_ITEM
         item, time = events.item[met], events.time[met]
         later = np.concatenate([np.cumsum((time[1:] != time[:-1])[::-1])[::-1], [0]])[: len(item)]
@@ -96,7 +97,7 @@ class AssociationSource:
         at = np.arange(counts.sum()) + np.repeat(start - (np.cumsum(counts) - counts), counts)
         others, place = np.unique(self.edges.other[at], return_inverse=True)
         scores = np.bincount(place, weights=self.edges.weight[at] * np.repeat(say, counts), minlength=len(others))
-        return others, scores
+        return others, scores.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ class RepeatSource:
             own = (events.item != NO_ITEM) & (weight > 0)
             age = (ask.time[row] - events.time[own]) / DAY
             items, place = np.unique(events.item[own], return_inverse=True)
-            scores = np.bincount(place, weights=weight[own] * 0.5 ** (age / self.halflife_days), minlength=len(items))
+            say = weight[own] * 0.5 ** (age / self.halflife_days)
+            scores = np.bincount(place, weights=say, minlength=len(items)).astype(np.float32)
             _place(ranked, row, items, scores, allowed)
         return ranked
 
@@ -162,12 +164,10 @@ def action_weights(targets: dict[str, float], others: float) -> NDArray[np.float
     return weights
 
 
-def _place(
-    ranked: Ranked, row: int, items: NDArray[np.int32], scores: NDArray[np.floating], allowed: Allowed
-) -> None:
-    """Put the best of ``items`` that are allowed into a row; ``items`` are distinct."""
+def _place(ranked: Ranked, row: int, items: NDArray[np.int32], scores: NDArray[np.float32], allowed: Allowed) -> None:
+    """Put the best of ``items`` ([any], ascending) that are allowed into a row."""
     keep = allowed.row(row, items)
-    items, scores = items[keep], scores[keep].astype(np.float32)
-    best = np.lexsort((items, -scores))[: ranked[0].shape[1]]
-    ranked[0][row, : len(best)] = items[best]
-    ranked[1][row, : len(best)] = scores[best]
+    places, best = rank_scores(scores[keep][None], ranked[0].shape[1])
+    found = places[0] != NO_ITEM
+    ranked[0][row, found] = items[keep][places[0][found]]
+    ranked[1][row] = best[0]

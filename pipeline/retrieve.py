@@ -1,0 +1,175 @@
+"""Retrieve: some hundred candidates for every request, and how the sources were blended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from commerce.associations import count_associations, count_popularity, counted_events
+from commerce.candidates import CandidateWriter
+from commerce.columns import NO_ITEM
+from commerce.metrics import Relevant
+from commerce.records import Requests
+from commerce.seen import drop_seen
+from commerce.splits import WINDOWS
+from commerce.warehouse import open_warehouse
+from configs.schema import EvaluateConfig
+from pipeline.asking import Shop, blocks, open_sources
+from pipeline.stage import Outcome, Work
+from retrieval.blending import find_candidates
+from retrieval.index import ItemIndex
+from retrieval.sources import Source, empty
+from retrieval.weights import CUT, Blend, learn_blend
+
+BLENDS = "blend.json"
+"""Blend of each protocol: ``{"keep_seen": {...}, "filter_seen": {...}}``."""
+PROTOCOLS = {"keep_seen": False, "filter_seen": True}
+"""Protocol -> whether items that the user had are left out. A blend is learned for each: a list of new items has no
+use for repeats, and a bundle is asked for both."""
+
+
+def retrieve(work: Work) -> Outcome:
+    """Count, learn the blends, and write the candidates of each window."""
+    config, prepared = work.config, work.run.stage("prepare")
+    shop = Shop.open(prepared, config.evaluate.targets or config.prepare.targets)
+    requests = Requests.read(prepared / "requests.parquet")
+    lines = [_count(work, shop)]
+    index = ItemIndex.load(work.run.stage("index"))
+
+    def sources(window: str) -> dict[str, Source]:
+        statistics = work.out / "statistics" / window
+        return open_sources(
+            config.retrieval.sources, statistics, config, index=index, texts=prepared / "item_texts.parquet"
+        )
+
+    fit = _fit_sample(requests, config.retrieval.blend_requests)
+    answering = sources("validation")
+    blends = {protocol: _blend(work, shop, requests, fit, answering, protocol) for protocol in PROTOCOLS}
+    (work.out / BLENDS).write_text(json.dumps({name: asdict(blend) for name, blend in blends.items()}, indent=1))
+
+    for window in WINDOWS:
+        answering = sources(window)
+        for name, protocol in _files(work.config.evaluate, window).items():
+            found = _write(work, shop, requests.of(window), window, answering, blends[protocol], protocol, name)
+            lines.append(f"{name}: {found}")
+    measured = set(_files(work.config.evaluate, "test").values())
+    return Outcome(lines + [_say(name, blends[name]) for name in PROTOCOLS if name in measured])
+
+
+def _files(evaluate: EvaluateConfig, window: str) -> dict[str, str]:
+    """Return file name -> protocol of the candidate files of a window; the ranker trains on one protocol alone."""
+    files = {window: "filter_seen" if evaluate.filter_seen else "keep_seen"}
+    if evaluate.new_items_too and window != "ranker":
+        files[f"{window}_new"] = "filter_seen"
+    return files
+
+
+def _count(work: Work, shop: Shop) -> str:
+    """Write, for each window, what sources need to have counted before it."""
+    settings, targets = work.config.retrieval, work.config.prepare.targets
+    cuts = np.load(work.run.stage("prepare") / "cuts.npz")
+    scratch = work.scratch()
+    warehouse = open_warehouse(work.config.run.threads, work.config.data.memory_gb, scratch)
+    said = []
+    for window in WINDOWS:
+        folder = work.out / "statistics" / window
+        folder.mkdir(parents=True)
+        events = counted_events(warehouse, shop.histories, cuts[window], scratch / f"{window}.parquet")
+        np.save(folder / "popularity.npy", count_popularity(events, shop.items, targets, settings.popularity_days))
+        edges = count_associations(
+            events,
+            shop.items,
+            reach=settings.associations_reach,
+            days=settings.associations_days,
+            forward=settings.associations_forward,
+            neighbours=settings.neighbours,
+        )
+        edges.save(folder / "associations.npz")
+        said.append(f"{window} {len(edges.other):,}")
+    warehouse.disconnect()
+    return f"associations counted before each window: {', '.join(said)}"
+
+
+def _fit_sample(requests: Requests, most: int) -> NDArray[np.bool_]:
+    """Choose the requests that blends are learned on: of ``fit`` users, at most ``most``, evenly over them all."""
+    fit = np.flatnonzero((requests.window == "validation") & (requests.half == "fit"))
+    chosen = np.zeros(len(requests), dtype=bool)
+    chosen[fit[np.linspace(0, len(fit) - 1, min(most, len(fit)), dtype=np.int64)]] = True
+    return chosen
+
+
+def _blend(
+    work: Work, shop: Shop, requests: Requests, fit: NDArray[np.bool_], sources: Mapping[str, Source], protocol: str
+) -> Blend:
+    """Learn the blend of a protocol, or take the equal one."""
+    settings = work.config.retrieval
+    if settings.blend == "equal":
+        return Blend.equal(settings.sources, settings.rank_constant)
+    asked = requests.where(fit)
+    relevant = Relevant(asked.offsets, asked.items, asked.gains)
+    if PROTOCOLS[protocol]:
+        relevant = drop_seen(relevant, shop.histories, asked.user, asked.history_end, list(shop.targets))
+    answerable = relevant.counts > 0
+    asked, relevant = asked.where(answerable), relevant.of(answerable)
+    rows = np.flatnonzero(fit)[answerable] - np.flatnonzero(requests.window == "validation")[0]
+    lists = {name: empty(len(asked), settings.per_source)[0] for name in sources}
+    vectors = _user_vectors(work, "validation")[rows]
+    for span, ask, allowed in blocks(shop, asked, vectors, filter_seen=PROTOCOLS[protocol], size=settings.block):
+        for name, source in sources.items():
+            lists[name][span], _ = source(ask, settings.per_source, allowed)
+    return learn_blend(lists, relevant, settings.rank_constant)
+
+
+def _write(
+    work: Work,
+    shop: Shop,
+    requests: Requests,
+    window: str,
+    sources: Mapping[str, Source],
+    blend: Blend,
+    protocol: str,
+    name: str,
+) -> str:
+    """Write the candidates of one window, and return how many there are, for a person."""
+    settings = work.config.retrieval
+    vectors = _user_vectors(work, window)
+    counts = np.zeros(len(requests), dtype=np.int64)
+    asked = blocks(shop, requests, vectors, filter_seen=PROTOCOLS[protocol], size=settings.block)
+    with (
+        CandidateWriter(work.out / f"{name}.parquet") as file,
+        tqdm(total=len(requests), desc=name, unit="request") as bar,
+    ):
+        for rows, ask, allowed in asked:
+            found = find_candidates(
+                sources,
+                ask,
+                allowed,
+                settings.per_source,
+                settings.candidates,
+                blend.rank_constant,
+                blend.weights,
+            )
+            ids = requests.request_id[rows]
+            file.write(ids, found.items, found.scores, found.sources, found.ranks, found.source_scores)
+            counts[rows] = (found.items != NO_ITEM).sum(axis=1)
+            bar.update(len(ids))
+    return f"{len(requests):,} requests, {counts.mean():.0f} candidates each on average, {counts.min()} at least"
+
+
+def _user_vectors(work: Work, window: str) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = np.load(work.run.stage("embed") / f"users_{window}.npy", mmap_mode="r")
+    return vectors
+
+
+def _say(protocol: str, blend: Blend) -> str:
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in blend.weights.items())
+    how = f"blend ({protocol}): {weights}, rank constant {blend.rank_constant:g}"
+    if not blend.requests:
+        return how
+    ndcg = ", ".join(f"{name} {value:.4f}" for name, value in blend.ndcg.items())
+    return f"{how}; NDCG@{CUT} on {blend.requests:,} fit requests: {ndcg}"
