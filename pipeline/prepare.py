@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
@@ -27,8 +26,8 @@ from commerce.splits import WINDOWS, Moments, Split, share_by_hash, split_by_las
 from commerce.warehouse import open_warehouse
 from configs.errors import InputError
 from configs.schema import Config, PrepareConfig
-from learning.encoder_fit import check_fit
 from pipeline.catalogue import Catalogue, write_catalogue
+from pipeline.shop_texts import ShopTexts
 from pipeline.stage import Outcome, Work
 
 
@@ -42,7 +41,9 @@ def prepare(work: Work) -> Outcome:
     events = with_sessions(warehouse.read_parquet(ingested / "events.parquet"), config.prepare.session_gap_minutes)
     events, queries = with_query_codes(warehouse, events)
     queries.to_parquet(out / "queries.parquet")
-    report = _report_texts(config, catalogue.texts, queries.to_pyarrow()["text"].to_pylist(), out)
+    texts = ShopTexts(catalogue.texts, queries.to_pyarrow()["text"].to_pylist())
+    trains_encoder = config.text.encoder == "train"
+    report = [] if trains_encoder else texts.report(config.text, out)
 
     histories = lay_histories(events, config.prepare.history_actions, len(catalogue.user_ids), out / "histories")
     split, moments = _split(events, histories, catalogue.user_ids, config)
@@ -53,6 +54,10 @@ def prepare(work: Work) -> Outcome:
     requests, labels = _labelled(histories, split, requests, catalogue)
     check_leaks(histories, split, requests, labels, catalogue.availability)
     _refuse_empty_windows(requests, gains)
+    if trains_encoder:
+        report = texts.train_encoder(
+            config.text, histories, split, catalogue, config.prepare.targets, config.run.seed, out
+        ) + texts.report(config.text, out)
 
     requests.write(out / "requests.parquet")
     np.savez(out / "cuts.npz", **split.cuts)  # type: ignore[arg-type]
@@ -134,12 +139,6 @@ def _refuse_empty_windows(requests: Requests, gains: Mapping[str, Mapping[str, f
                 f"no user has a {' or '.join(gains[name])} in the {name} window, so nothing could be measured; "
                 f"lengthen prepare.{name}_days, or choose other targets (prepare.targets, evaluate.targets)"
             )
-
-
-def _report_texts(config: Config, texts: Sequence[str], queries: Sequence[str], out: Path) -> list[str]:
-    report = check_fit({"items": texts, "queries": queries}, config.text)
-    (out / "text_report.json").write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
-    return report.lines
 
 
 def _windows(split: Split, histories: Histories, settings: PrepareConfig) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def test_codes_stay_when_the_log_grows(shop):
     shop()
     # The item "pot" leaves the table (its purchase with it), "cup" comes in front, and a user is new.
     events = "user_id,timestamp,action,item_id\nnew,2024-01-01T10:00:00Z,view,cup\nbo,2024-01-02T10:00:00Z,view,tea\n"
-    said, folder = shop(events, items="item_id,title\ncup,Cup\ntea,Tea\n", relations="")
+    _, folder = shop(events, items="item_id,title\ncup,Cup\ntea,Tea\n", relations="")
     assert rows(folder, "item_ids") == [(0, "pot"), (1, "tea"), (2, "cup")]
     assert rows(folder, "user_ids") == [(0, "bo"), (1, "al"), (2, "zoe"), (3, "new")]
     never = np.iinfo(np.int64).min

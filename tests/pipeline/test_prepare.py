@@ -8,7 +8,7 @@ from commerce.features import Vocabulary, encode
 from commerce.histories import Histories
 from commerce.records import Requests
 from configs.errors import InputError
-from configs.schema import Config, DataConfig, EvaluateConfig, PrepareConfig, RunConfig
+from configs.schema import Config, DataConfig, EvaluateConfig, PrepareConfig, RunConfig, TextConfig
 from pipeline.prepare import check_settings
 from pipeline.stage import run_stages
 
@@ -176,3 +176,34 @@ def test_a_window_without_targets_is_refused(shop):
 def test_settings_that_do_not_fit_are_refused(settings, evaluated, message):
     with pytest.raises(InputError, match=message):
         check_settings(PrepareConfig(**settings), evaluated)
+
+
+def test_an_encoder_that_cannot_read_the_texts_is_refused_with_the_remedy(shop):
+    items = ITEMS.replace("Green tea", "龙井绿茶礼盒装").replace("Tea pot", "紫砂茶壶手工制")
+    with pytest.raises(InputError, match=r"cannot read these texts \(items, Chinese: 2 texts.*set text\.encoder=train"):
+        shop(items=items)
+
+
+def test_a_shops_own_encoder_learns_nothing_of_later_windows(shop, monkeypatch):
+    import learning.shop_encoder
+    from commerce.splits import Split
+    from pipeline.catalogue import Catalogue
+    from pipeline.shop_texts import ShopTexts
+
+    _, folder = shop([*LOG, "bo,2024-01-10T08:00:00Z,search,,later words,"])
+    taught = {}
+
+    def pretend(texts, pairs, folder, text, seed):
+        taught.update(texts=texts, pairs=pairs)
+        return ["done"]
+
+    monkeypatch.setattr(learning.shop_encoder, "train_shop_encoder", pretend)
+    cuts = dict(np.load(folder / "cuts.npz"))
+    windows = json.loads((folder / "windows.json").read_text())["windows"]
+    split = Split(cuts, {name: windows[name]["from"] for name in ("ranker", "validation", "test")})
+    opens = np.array([0, 0, windows["test"]["from"]])  # the cup comes with the test window
+    catalogue = Catalogue([], [], np.zeros(3, np.int32), opens, opens, np.zeros(3, np.float32), [])
+    texts = ShopTexts(["Green tea", "Tea pot", "Cup"], ["green tea", "later words"])
+    histories = Histories.open(folder / "histories")
+    assert texts.train_encoder(TextConfig(), histories, split, catalogue, {"purchase": 1.0}, 0, folder) == ["done"]
+    assert taught == {"texts": ["Green tea", "Tea pot", "green tea"], "pairs": [("green tea", "Green tea")]}

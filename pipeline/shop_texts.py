@@ -1,0 +1,66 @@
+"""The shop's texts and the encoder that reads them: whether it fits, or one trained on these very texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from commerce.columns import NO_QUERY
+from commerce.histories import Histories
+from commerce.splits import WINDOWS, Split
+from configs.schema import TextConfig
+from learning.encoder_fit import check_fit
+from pipeline.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class ShopTexts:
+    """What the encoder is to read."""
+
+    items: Sequence[str]
+    """Product text by item code."""
+    queries: Sequence[str]
+    """Search terms by query code."""
+
+    def report(self, text: TextConfig, out: Path) -> list[str]:
+        """Write ``text_report.json`` into ``out``, beside the encoder if one was trained, and return what to say.
+
+        Raises:
+            EncoderError: if the encoder is not there, or knows too little of these texts.
+        """
+        fit = check_fit({"items": self.items, "queries": self.queries}, text, out / "encoder")
+        (out / "text_report.json").write_text(json.dumps(fit.as_json(), indent=1, ensure_ascii=False))
+        return fit.lines
+
+    def train_encoder(
+        self,
+        text: TextConfig,
+        histories: Histories,
+        split: Split,
+        catalogue: Catalogue,
+        targets: Mapping[str, float],
+        seed: int,
+        out: Path,
+    ) -> list[str]:
+        """Train a small encoder into ``out / "encoder"`` on what was known before the ranker window.
+
+        Queries first searched for later, and texts of items that come later, are held back.
+        """
+        # torch comes with it, and only this case needs it.
+        from learning.search_pairs import search_pairs
+        from learning.shop_encoder import train_shop_encoder
+
+        cuts = split.cuts[WINDOWS[0]]
+        before = split.window_of(histories) < 0
+        asked = np.unique(histories.query[before])
+        queries = [self.queries[code] for code in asked[asked != NO_QUERY]]
+        items = self.items
+        if split.starts:
+            known = catalogue.available_from < split.starts[WINDOWS[0]]
+            items = [item for item, there in zip(items, known, strict=True) if there]
+        pairs = search_pairs(histories, cuts, self.items, self.queries, targets)
+        return train_shop_encoder([*items, *queries], pairs, out / "encoder", text, seed)
