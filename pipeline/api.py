@@ -27,6 +27,7 @@ class Run:
 
     def __init__(self, config: str | Path, *overrides: str) -> None:
         """Read ``config`` with ``section.key=value`` overrides; raises ``ConfigError`` before any work."""
+        self.overrides = overrides
         self.config = load_config(config, overrides)
         self.folder = Path(self.config.run.folder)
         limit_threads(self.config.run.threads)

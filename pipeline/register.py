@@ -49,7 +49,7 @@ def register(work: Work) -> Outcome:
     done = Registry(work.config.tracking.uri, config.tracking.experiment).register(
         record, bundle, config.tracking.model
     )
-    facts = {"run": done.run_id, "model": done.model, "version": done.version, "alias": ALIAS}
+    facts = {"run": done.run_id, "model": done.model, "version": done.version, "alias": ALIAS, "uri": config.tracking.uri}
     (work.out / "registered.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return Outcome(
         [
