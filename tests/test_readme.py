@@ -1,4 +1,4 @@
-"""Every command of the README is run, by these tests on a tiny bazaar, or by ``make demo`` / ``make test`` themselves."""
+"""Every command of the README is run: by these tests on a tiny bazaar, or as ``make demo`` and ``make test``."""
 
 import re
 import shlex
