@@ -9,6 +9,7 @@ Gao et al. 2021). The folder is an ordinary transformers model that declares its
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,7 +84,10 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary, special_tokens=_SPECIAL, limit_alphabet=_LETTERS, show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    # Every Latin letter and digit, alone and inside a word, so that no word of a later product is unknown.
+    latin = string.ascii_lowercase + string.digits
+    alphabet = [*latin, *(f"{one}{two}" for one, two in zip(latin, latin[1:] + latin[0], strict=True))]
+    tokenizer.train_from_iterator([*texts, " ".join(alphabet)], trainer)
     start, end = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",

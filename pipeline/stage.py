@@ -69,7 +69,11 @@ class Stage:
 STAGES = (
     Stage("ingest", ("data", "bazaar"), ()),
     Stage("prepare", ("data", "prepare", "text", "evaluate.targets", "run.seed"), ("ingest",)),
-    Stage("train-towers", ("towers", "text", "run.seed", "tracking.loggers"), ("prepare",)),
+    Stage(
+        "train-towers",
+        ("towers", "text", "prepare.targets", "evaluate.targets", "evaluate.filter_seen", "run.seed", "tracking.loggers"),
+        ("ingest", "prepare"),
+    ),
     Stage("embed", ("text",), ("prepare", "train-towers")),
     Stage("index", ("retrieval",), ("embed",)),
     Stage("retrieve", ("retrieval", "evaluate.filter_seen", "evaluate.new_items_too"), ("prepare", "embed", "index")),

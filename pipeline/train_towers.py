@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from commerce.records import Requests
+from pipeline.intents import fit_intent_head
+from pipeline.loggers import training_loggers
 from pipeline.stage import Outcome, Work
 from pipeline.tower_inputs import Prepared
 from towers.batches import BatchMaker, PoolPlan
@@ -19,7 +21,7 @@ from towers.data import TowerData
 from towers.masks import Equivalents
 from towers.module import TwoTower
 from towers.targets import Targets
-from towers.train import train, write_curve
+from towers.train import save_model, train, write_curve
 from towers.validation import AskedBatches
 from towers.windows import WindowPlan
 
@@ -38,7 +40,9 @@ def train_towers(work: Work) -> Outcome:
     L.seed_everything(seed, verbose=False)
     module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
     module.attach(catalogue, steps=data.plan.steps * settings.max_epochs)
-    best = train(module, data, settings, seed, work.scratch())
+    loggers = training_loggers(work.config.tracking, work.run.root / "logs")
+    best = train(module, data, settings, seed, work.scratch(), loggers)
+    intents = fit_intent_head(module, prepared, data.validation.requests, seed)
 
     write_curve(best.curve, work.out / "curves.csv")
     summary = {
@@ -46,16 +50,17 @@ def train_towers(work: Work) -> Outcome:
         "epochs": len(best.curve),
         "val_ndcg@10": best.value,
         "fit_requests": len(data.validation.requests),
-        "temperature": 1.0 / float(module.scale),
+        "temperature": 1.0 / module.scale.item(),
         "seconds": round(time.perf_counter() - started, 1),
         "processor_seconds": round(time.process_time() - cpu, 1),
     }
     (work.out / "summary.json").write_text(json.dumps(summary, indent=1))
-    best.file.replace(work.out / "model.ckpt")
+    save_model(module, best.file, work.out / "model.ckpt")
     return Outcome(
         [
             f"best of {len(best.curve)} epochs: {best.epoch + 1}, NDCG@10 {best.value:.4f} on "
-            f"{len(data.validation.requests):,} fit requests"
+            f"{len(data.validation.requests):,} fit requests",
+            *intents,
         ]
     )
 

@@ -53,7 +53,7 @@ class Best(L.Callback):
             "step": trainer.global_step,
             "train_loss": self.loss / max(1, self.steps),
             "val_ndcg@10": value,
-            "temperature": 1.0 / float(module.scale),
+            "temperature": 1.0 / module.scale.item(),
         }
         self.curve.append(row)
         self.loss, self.steps = 0.0, 0
@@ -111,6 +111,19 @@ def train(
     module.load_state_dict(torch.load(best.file, map_location="cpu", weights_only=False)["state_dict"])
     module.eval()
     return best
+
+
+def save_model(module: TwoTower, trained: Path, file: Path) -> None:
+    """Write a checkpoint that ``TwoTower.load_from_checkpoint`` reads: settings and weights, nothing to train on with.
+
+    Args:
+        module: with the weights to keep.
+        trained: a checkpoint of its training.
+        file: where to.
+    """
+    kept = torch.load(trained, map_location="cpu", weights_only=False)
+    names = ("pytorch-lightning_version", "hyper_parameters", "hparams_name", "epoch", "global_step")
+    torch.save({**{name: kept[name] for name in names if name in kept}, "state_dict": module.state_dict()}, file)
 
 
 def write_curve(curve: Sequence[dict[str, float]], file: Path) -> None:

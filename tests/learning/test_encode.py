@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learning.encode import encode, pad, text_vectors, token_batches
+from learning.encoder_folder import open_encoder
+from learning.language_model import load_text_encoder, pool
+from learning.tokens import load_tokenizer
+
+
+@given(st.lists(st.integers(1, 70), max_size=60), st.integers(1, 128))
+def test_every_text_comes_once_and_a_batch_stays_in_its_budget(lengths, budget):
+    batches = list(token_batches(lengths, budget))
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= budget
+
+
+def test_texts_of_one_length_go_together():
+    assert [sorted(batch) for batch in token_batches([3, 9, 3, 9], 18)] == [[1, 3], [0, 2]]
+
+
+def test_padding_stands_on_the_right():
+    ids, mask = pad([[5, 6], [7]])
+    assert ids.tolist() == [[5, 6], [7, 0]]
+    assert mask.tolist() == [[1, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(("pooling", "expected"), [("mean", 1.5), ("cls", 1.0), ("last", 2.0)])
+def test_pooling_never_reads_padding(pooling, expected):
+    states = torch.tensor([[[1.0], [2.0], [100.0]]])
+    assert pool(states, torch.tensor([[1, 1, 0]]), pooling).item() == expected
+
+
+def test_batching_changes_no_vector(shop_encoder):
+    folder, titles, text = shop_encoder
+    encoder = load_text_encoder(open_encoder(text, folder))
+    tokenizer = load_tokenizer(folder, text.max_tokens)
+    together = encode(encoder, tokenizer, titles, tokens_per_batch=10_000)
+    alone = np.concatenate([encode(encoder, tokenizer, [title], tokens_per_batch=1) for title in titles])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-5)
+
+
+def test_equal_texts_are_encoded_once(shop_encoder):
+    folder, titles, text = shop_encoder
+    encoder = load_text_encoder(open_encoder(text, folder))
+    seen = []
+    encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    vectors = encode(encoder, load_tokenizer(folder, 24), [titles[0], titles[1], titles[0]], tokens_per_batch=1000)
+    assert sum(seen) == 2
+    np.testing.assert_array_equal(vectors[0], vectors[2])
+
+
+def test_bf16_points_the_same_way(shop_encoder):
+    folder, titles, text = shop_encoder
+    encoder, tokenizer = load_text_encoder(open_encoder(text, folder)), load_tokenizer(folder, 24)
+    exact, narrow = (
+        encode(encoder, tokenizer, titles, tokens_per_batch=512, precision=precision) for precision in ("fp32", "bf16")
+    )
+    assert (exact * narrow).sum(axis=1).min() > 0.999
+
+
+def test_vectors_come_from_the_cache_the_second_time_and_an_empty_text_is_zero(shop_encoder, tmp_path, monkeypatch):
+    folder, titles, text = shop_encoder
+    text.cache = str(tmp_path)
+    texts = [titles[0], "", titles[1]]
+    first = text_vectors(texts, text, kind="item", trained=folder, progress=False)
+    assert not first[1].any()
+    monkeypatch.setattr("learning.encode.load_text_encoder", None)  # it is not asked again
+    np.testing.assert_array_equal(text_vectors(texts, text, kind="item", trained=folder, progress=False), first)
+
+
+def test_item_and_query_prefixes_give_different_vectors(shop_encoder, tmp_path):
+    folder, titles, text = shop_encoder
+    text.cache, text.query_prefix = str(tmp_path), "red "
+    item, query = (text_vectors(titles[1:2], text, kind=kind, trained=folder, progress=False) for kind in ("item", "query"))
+    assert not np.allclose(item, query)
