@@ -37,11 +37,12 @@ cup,,Home > Cups,heavy,2024-01-01T00:00:00Z
 USERS = "user_id,city,gender\nal,Rome,f\nbo,Oslo,m\n"
 
 
-@pytest.fixture
-def shop(tmp_path):
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
     """Return a function: log lines and settings -> (what prepare said, its folder)."""
 
     def prepare(log=LOG, evaluate=None, items=ITEMS, **settings):
+        tmp_path = tmp_path_factory.mktemp("shop")
         (tmp_path / "events.csv").write_text("\n".join([HEADER, *log]) + "\n")
         (tmp_path / "items.csv").write_text(items)
         (tmp_path / "users.csv").write_text(USERS)
@@ -64,6 +65,12 @@ def shop(tmp_path):
     return prepare
 
 
+@pytest.fixture(scope="module")
+def plain(shop):
+    """The shop as it stands: what prepare said, and its folder."""
+    return shop()
+
+
 def asked(folder):
     requests = Requests.read(folder / "requests.parquet")
     return [
@@ -76,8 +83,8 @@ TEA, POT, CUP = 0, 1, 2
 AL, BO, ONE = 0, 1, 2
 
 
-def test_a_time_split_from_files_to_requests(shop):
-    said, folder = shop()
+def test_a_time_split_from_files_to_requests(plain):
+    said, folder = plain
     # The log ends on January 10 at 10:00, and the windows of a day each end there.
     assert asked(folder) == [("ranker", AL, [CUP], False), ("validation", AL, [TEA], True), ("test", AL, [POT], False),
                              ("test", BO, [CUP], False)]  # fmt: skip
@@ -107,8 +114,8 @@ def test_leave_last_out_from_files_to_requests(shop):
     assert np.load(folder / "cuts.npz")["ranker"].tolist() == [3, 9, 11]
 
 
-def test_texts_features_and_fields_lie_by_code(shop):
-    said, folder = shop()
+def test_texts_features_and_fields_lie_by_code(plain):
+    said, folder = plain
     assert pq.read_table(folder / "item_texts.parquet")["text"].to_pylist() == ["Green tea", "Tea pot", ""]
     assert "1 of 3 items have no text (data.item_text)" in said
     assert "items.weight: 2 values are no finite number and count as missing" in said
@@ -119,8 +126,8 @@ def test_texts_features_and_fields_lie_by_code(shop):
     assert fields[0] == {"item_id": "tea", "title": "Green tea", "category": "Food > Tea", "price": None}
 
 
-def test_sensitive_columns_reach_no_feature(shop):
-    _, folder = shop()
+def test_sensitive_columns_reach_no_feature(plain):
+    _, folder = plain
     vocabulary = json.loads((folder / "vocabulary.json").read_text())
     assert list(vocabulary["users"]["categorical"]) == ["city"]
     assert np.load(folder / "users_features" / "categorical.npy").tolist() == [[2], [1], [0]]
@@ -128,14 +135,14 @@ def test_sensitive_columns_reach_no_feature(shop):
     assert raw.categorical.tolist() == [[2]]
 
 
-def test_prices_are_the_last_before_the_ranker_window(shop):
-    _, folder = shop()
+def test_prices_are_the_last_before_the_ranker_window(plain):
+    _, folder = plain
     # Tea fell to 3.0 on January 2; the 99 of the validation window and the cup's 4 and 5 are not known yet.
     assert np.load(folder / "prices.npy").tolist() == [3.0, 20.0, 2.0]
 
 
-def test_labels_and_queries(shop):
-    _, folder = shop()
+def test_labels_and_queries(plain):
+    _, folder = plain
     assert pq.read_table(folder / "queries.parquet").to_pylist() == [{"query": 0, "text": "green tea"}]
     # Bo's search and view come before a purchase of the same session; nothing else is followed by anything.
     assert np.load(folder / "position_intents.npy").tolist() == [-1, -1, -1, -1, -1, -1, 2, 2, -1, -1, -1]
