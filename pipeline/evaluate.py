@@ -132,13 +132,14 @@ def _choose(
 
 
 def _sample(requests: Requests, most: int, seed: int) -> NDArray[np.bool_]:
-    """Choose whole users, by hash, as long as their requests stay within ``most``; 0 chooses all."""
+    """Choose whole users, one at least, by hash, as long as their requests stay within ``most``; 0 chooses all."""
     if not most or len(requests) <= most:
         return np.ones(len(requests), dtype=bool)
     users, counts = np.unique(requests.user, return_counts=True)
     drawn = [hashlib.blake2b(f"{seed}:evaluate:{user}".encode(), digest_size=8).digest() for user in users]
     order = np.argsort(np.array([int.from_bytes(digest) for digest in drawn], dtype=np.uint64))
     fit = np.cumsum(counts[order]) <= most
+    fit[0] = True
     return np.isin(requests.user, users[order][fit])
 
 

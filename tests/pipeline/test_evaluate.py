@@ -16,7 +16,7 @@ from commerce.histories import Histories
 from commerce.records import Requests, write_ranked
 from configs.errors import InputError
 from configs.load import load_config
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import _sample, evaluate
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
 
@@ -219,6 +219,12 @@ def test_a_share_of_the_users_may_stand_for_all(run):
     for seed in range(3):  # whoever is drawn is answered with their own vector, which puts their own item first
         _, metrics = run.evaluate("evaluate.max_requests=3", "evaluate.filter_seen=true", f"run.seed={seed}")
         assert metrics["systems"]["towers"]["ndcg@10"]["value"] == 1
+
+
+def test_one_user_at_least_is_measured():
+    many = Requests(**{**vars(requests()), "user": np.zeros(USERS, np.int32)})
+    assert _sample(many, 1, seed=0).all()
+    assert _sample(requests(), 1, seed=0).sum() == 1
 
 
 def test_nothing_to_measure_is_said_with_the_remedy(run):
