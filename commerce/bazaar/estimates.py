@@ -31,6 +31,11 @@ from configs.schema import BazaarConfig
 STEPS = 20
 DAMPING = 0.5
 TINY = 1e-6
+COMMON_WEIGHT, SELLER_WEIGHT, OWN_WEIGHT = 1.13, 0.6, 0.92
+"""A list and the clicks on it, taken as one choice from the category, weigh utilities like this.
+
+Measured once by a logit of the views of one-topic sessions on the true utilities: not of any one shopper.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,10 @@ def leaf_features(config: BazaarConfig) -> Features:
     return Features(matrix, spread)
 
 
-def estimate_utilities(
+def estimate_likings(
     viewed: NDArray[np.float32], profiles: Profiles, catalogue: Catalogue, config: BazaarConfig, streams: Streams
 ) -> NDArray[np.float32]:
-    """Return the estimated utility of every item, ``[requests, items]``.
+    """Return a shopper's estimated own liking of every item, beyond what all like alike, ``[requests, items]``.
 
     Args:
         viewed: ``[requests, items]`` how often each item was viewed.
@@ -74,10 +79,13 @@ def estimate_utilities(
         config: of the shop.
         streams: of the shop; what age does to styles is drawn from them.
     """
-    offset = common_utility(catalogue, config) + age_taste(profiles, config, streams)[:, catalogue.style]
-    bonus = config.seller_groups * SELLER_BONUS[catalogue.seller_group]
-    fitted = _fit(viewed, item_features(catalogue, config), offset + bonus, catalogue.leaf)
-    return fitted - bonus.astype(np.float32)
+    seller = config.seller_groups * SELLER_BONUS[catalogue.seller_group]
+    known = COMMON_WEIGHT * common_utility(catalogue, config) + SELLER_WEIGHT * seller
+    age = age_taste(profiles, config, streams)[:, catalogue.style]
+    model = item_features(catalogue, config)
+    weighed = Features(OWN_WEIGHT * model.matrix, model.spread)
+    fitted = _fit(viewed, weighed, known + OWN_WEIGHT * age, catalogue.leaf)
+    return ((fitted - known) / OWN_WEIGHT).astype(np.float32)
 
 
 def estimate_tastes(

@@ -13,12 +13,14 @@ from commerce.bazaar.shoppers import Shoppers
 from commerce.bazaar.streams import Streams
 from configs.schema import BazaarConfig
 
-CLICK_SHARPNESS = 0.7
-"""Weight of utility in the choice among shown items; 1 in the choice of what is shown."""
+CLICK_SHARPNESS = 1.0
+"""Weight of utility in the choice among shown items."""
 SELLER_BONUS = np.array([1.0, 0.0, -1.0])
 """What the shop's own lists add, times ``seller_groups``, for flagship, marketplace and independent sellers."""
 NAMED_BONUS = 2.5
 """Utility of having the brand, or the style, that the query names."""
+MATCH_BONUS = 1.0
+"""Utility of a complement in the style of what was bought before."""
 NEVER = -np.inf
 
 
@@ -72,7 +74,7 @@ class Clicks:
 def show_lists(
     asked: Asked, shoppers: Shoppers, catalogue: Catalogue, config: BazaarConfig, streams: Streams
 ) -> Shown:
-    """Draw the lists: items by the shopper's utilities (Gumbel noise), then places at random, then the sold first place."""
+    """Draw the lists: items by what the shop knows of the shopper's utilities, places at random, the first one sold."""
     length = config.list_length
     item = np.full((len(asked.row), length), -1, dtype=np.int64)
     one = np.flatnonzero(~asked.spread)
@@ -88,18 +90,21 @@ def show_lists(
     item[(item == sold[:, None]) & (sold >= 0)[:, None]] = -1
     item[:, 0] = np.where(sold >= 0, sold, item[:, 0])
     sponsored[:, 0] = sold >= 0
-    utility = utilities(asked, item, shoppers, catalogue)
+    utility = utilities(asked, item, shoppers.utility, catalogue)
     return Shown(item, utility, sponsored)
 
 
 def utilities(
-    asked: Asked, item: NDArray[np.int64], shoppers: Shoppers, catalogue: Catalogue
+    asked: Asked, item: NDArray[np.int64], liking: NDArray[np.float32], catalogue: Catalogue
 ) -> NDArray[np.float64]:
-    """Return what ``item`` (``[lists, n]``, -1 padded) is worth to the shopper in this session; -inf where it is not."""
-    own = shoppers.utility[asked.row[:, None], item].astype(np.float64)
+    """Return what ``item`` (``[lists, n]``, -1 padded) is worth in this session; -inf where it is not available.
+
+    ``liking`` is ``[rows, items]``: of the shopper, or as far as the shop knows it.
+    """
+    own = liking[asked.row[:, None], item].astype(np.float64)
     own += NAMED_BONUS * (catalogue.brand[item] == asked.brand[:, None])
     own += NAMED_BONUS * (catalogue.style[item] == asked.style[:, None])
-    own += (catalogue.style[item] == asked.match_style[:, None]) * 1.0
+    own += MATCH_BONUS * (catalogue.style[item] == asked.match_style[:, None])
     came_for = (item[:, :, None] == asked.wanted[:, None, :]).any(axis=2)
     own += asked.wanted_bonus[:, None] * came_for
     moment = asked.time[:, None]
@@ -155,7 +160,7 @@ def _of_one_leaf(
     shelf = catalogue.by_leaf[asked.topic]
     user = shoppers.user[asked.row]
     noise = streams.gumbel("lists", user[:, None], asked.session[:, None], asked.page[:, None], shelf)
-    score = utilities(asked, shelf, shoppers, catalogue) + _bonus(shelf, catalogue, config) + noise
+    score = utilities(asked, shelf, shoppers.known_utility, catalogue) + _bonus(shelf, catalogue, config) + noise
     width = min(length, shelf.shape[1])
     top = np.argsort(-score, axis=1, kind="stable")[:, :width]
     items = np.take_along_axis(shelf, top, axis=1)
@@ -179,7 +184,7 @@ def _of_many_leaves(
     shelf = catalogue.by_leaf[leaf]  # [lists, length, shelf]
     flat = shelf.reshape(len(shelf), length * shelf.shape[2])
     noise = streams.gumbel("feeds/item", user, session, page, np.repeat(slot, shelf.shape[2]), flat)
-    score = utilities(asked, flat, shoppers, catalogue) + _bonus(flat, catalogue, config) + noise
+    score = utilities(asked, flat, shoppers.known_utility, catalogue) + _bonus(flat, catalogue, config) + noise
     best = np.argmax(score.reshape(shelf.shape), axis=2)
     items = np.take_along_axis(shelf, best[..., None], axis=2)[..., 0]
     double = np.tril(items[:, :, None] == items[:, None, :], k=-1).any(axis=2)
@@ -197,7 +202,7 @@ def _sold_places(
     user = shoppers.user[asked.row]
     sold = streams.uniform("bids/sold", user, asked.session, asked.page) < config.bids
     shelf = catalogue.by_leaf[asked.topic]
-    there = np.isfinite(utilities(asked, shelf, shoppers, catalogue)) & (catalogue.bid[shelf] > 0)
+    there = np.isfinite(utilities(asked, shelf, shoppers.known_utility, catalogue)) & (catalogue.bid[shelf] > 0)
     noise = streams.gumbel("bids/item", user[:, None], asked.session[:, None], asked.page[:, None], shelf)
     score = np.where(there, np.log(np.maximum(catalogue.bid[shelf], 1e-9)) + noise, NEVER)
     best = np.argmax(score, axis=1)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from commerce.bazaar.beliefs import CLOSING, FREE, PAIR, REFILL, Belief, Beliefs
 from commerce.bazaar.catalogue import build_catalogue
-from commerce.bazaar.estimates import estimate_tastes, estimate_utilities
-from commerce.bazaar.intents import BROWSE, BUY, COMPARE
-from commerce.bazaar.lists import CLICK_SHARPNESS, NAMED_BONUS, SELLER_BONUS
+from commerce.bazaar.estimates import estimate_tastes, estimate_likings
+from commerce.bazaar.expectations import Worth
+from commerce.bazaar.lists import MATCH_BONUS, NAMED_BONUS, SELLER_BONUS
 from commerce.bazaar.planning import REFILL_BONUS, SHORTLIST_BONUS, WANTED
 from commerce.bazaar.queries import understand
 from commerce.bazaar.reading import Journal
-from commerce.bazaar.shoppers import draw_profiles
+from commerce.bazaar.shoppers import LIST_KNOWLEDGE, common_utility, draw_profiles
 from commerce.bazaar.streams import Streams
 from commerce.bazaar.words import LEAVES
 from commerce.columns import NO_ITEM
@@ -32,8 +32,6 @@ BLOCK = 512
 """Requests ranked at once."""
 WORTH = np.array([1.5, 1.5, 1.0])
 """Items' worth of ideal DCG that a list of each intent has to give: some views of .2 each, or one purchase of 1."""
-PURCHASE_SHARPNESS = 0.6
-"""Weight of utility in the choice of what is bought among what was clicked, beside that in the click."""
 
 
 class Oracle:
@@ -61,6 +59,8 @@ class Oracle:
         self._config = config
         self._streams = Streams(config.seed)
         self._catalogue = build_catalogue(config, self._streams)
+        self._common = common_utility(self._catalogue, config)
+        self._seller = config.seller_groups * SELLER_BONUS[self._catalogue.seller_group]
         self._shopper = np.array([int(user[1:]) for user in user_ids], dtype=np.int64)
         self._meaning = understand([*queries, ""])  # no query, code -1, is the last
 
@@ -106,100 +106,51 @@ class Oracle:
         profiles = draw_profiles(self._shopper[requests.user[rows]], self._config, self._streams)
         return estimate_tastes(visits, profiles, self._config, self._streams)
 
-    def _utilities(
+    def _likings(
         self, journal: Journal, histories: Histories, requests: Requests, rows: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Return the estimated utility of each item, ``[rows, items]``, -inf where it is not available."""
+        """Return the estimated own liking of each item, ``[rows, items]``, -inf where it is not available."""
         owner, position = _visible(histories, requests, rows)
         viewed = journal.viewed[position]
         seen = viewed >= 0
         counts = np.zeros((len(rows), len(self._catalogue)), dtype=np.float32)
         np.add.at(counts, (owner[seen], viewed[seen]), 1.0)
         profiles = draw_profiles(self._shopper[requests.user[rows]], self._config, self._streams)
-        utility = estimate_utilities(counts, profiles, self._catalogue, self._config, self._streams)
+        own = estimate_likings(counts, profiles, self._catalogue, self._config, self._streams)
         time = requests.time[rows][:, None]
-        catalogue = self._catalogue
-        there = (catalogue.available_from <= time) & (time < catalogue.available_until)
-        if self._config.shuffle_ids:
-            there[:] = True
-        return np.where(there, utility, -np.inf)
+        there = (self._catalogue.available_from <= time) & (time < self._catalogue.available_until)
+        # Where ids are shuffled the table declares no times, as its events keep none.
+        return np.where(there | self._config.shuffle_ids, own, -np.inf)
 
     def _score(
         self, journal: Journal, beliefs: Beliefs, histories: Histories, requests: Requests, rows: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Return the expected gain of every item, ``[rows, items]``, -inf where it is not available."""
+        catalogue, query = self._catalogue, requests.query[rows]
         tastes = self._tastes(journal, histories, requests, rows)
-        utility = self._utilities(journal, histories, requests, rows)
+        own = self._likings(journal, histories, requests, rows)
         belief = beliefs.judge(requests, rows, tastes)
-        query = requests.query[rows]
-        leaf = self._meaning.leaf[query]
-        score = np.zeros(utility.shape)
+        worth = Worth(
+            catalogue,
+            listed=self._common + LIST_KNOWLEDGE * own + self._seller,
+            liked=self._common + own,
+            length=self._config.list_length,
+        )
         weight = belief.weight * WORTH
-        open_share = 1.0 - belief.informed
-        self._add_free(score, weight[:, FREE] * open_share[:, None], utility, tastes)
-
-        named = NAMED_BONUS * (self._catalogue.brand == self._meaning.brand[query][:, None])
-        named = named + NAMED_BONUS * (self._catalogue.style == self._meaning.style[query][:, None])
-        asked = utility + named * belief.informed[:, None]
-        self._add_topic(score, weight[:, FREE] * belief.informed[:, None], leaf, asked)
+        meant = belief.informed[:, None]
+        score = np.zeros(own.shape)
+        worth.add_open(score, weight[:, FREE] * (1.0 - meant), tastes, self._config.intent_relevance)
+        named = (catalogue.brand == self._meaning.brand[query][:, None]) * NAMED_BONUS
+        named = meant * (named + (catalogue.style == self._meaning.style[query][:, None]) * NAMED_BONUS)
+        worth.add_topic(score, weight[:, FREE] * meant, self._meaning.leaf[query], named)
         bought = journal.sessions.bought[belief.before]
-        matching = (self._catalogue.style == self._catalogue.style[bought][:, None]) * 1.0
-        self._add_topic(score, weight[:, PAIR], belief.topic[:, PAIR], asked + matching)
-        shortlist = self._shortlist(journal, belief, utility)
-        self._add_topic(score, weight[:, CLOSING], belief.topic[:, CLOSING], asked + shortlist)
-        refill = REFILL_BONUS * (np.arange(utility.shape[1]) == belief.refill[:, None])
-        self._add_topic(score, weight[:, REFILL], belief.topic[:, REFILL], asked + refill)
-        return np.where(np.isfinite(utility), score, -np.inf)
-
-    def _add_free(
-        self,
-        score: NDArray[np.float64],
-        weight: NDArray[np.float64],
-        utility: NDArray[np.float64],
-        tastes: NDArray[np.float64],
-    ) -> None:
-        """Add what sessions without a known topic give: a feed over leaves, or a topic drawn by taste."""
-        shelf = self._catalogue.by_leaf
-        on_shelf = np.where(shelf >= 0, utility[:, shelf], -np.inf)  # [rows, leaves, shelf]
-        leaf = np.exp(tastes - tastes.max(axis=1, keepdims=True))
-        leaf /= leaf.sum(axis=1, keepdims=True)
-        one = leaf[:, :, None] * self._clicked(on_shelf, shelf, CLICK_SHARPNESS)
-        bought = leaf[:, :, None] * self._clicked(on_shelf, shelf, CLICK_SHARPNESS + PURCHASE_SHARPNESS)
-        shown = 1.0 - np.exp(-self._config.list_length * leaf)
-        feed = shown[:, :, None] * _softmax(on_shelf + self._bonus(shelf)) * _power(on_shelf, CLICK_SHARPNESS)
-        feed /= feed.sum(axis=(1, 2), keepdims=True)
-        wander = self._config.intent_relevance
-        part = weight[:, BROWSE, None, None] * (wander * feed + (1.0 - wander) * one)
-        part = part + weight[:, COMPARE, None, None] * one + weight[:, BUY, None, None] * bought
-        score[:, shelf[shelf >= 0]] += part[:, shelf >= 0]
-
-    def _add_topic(
-        self,
-        score: NDArray[np.float64],
-        weight: NDArray[np.float64],
-        leaf: NDArray[np.int64],
-        utility: NDArray[np.float64],
-    ) -> None:
-        """Add what sessions about one leaf each give; rows with leaf -1 give nothing."""
-        row = np.flatnonzero((leaf >= 0) & (weight.sum(axis=1) > 0))
-        shelf = self._catalogue.by_leaf[leaf[row]]
-        on_shelf = np.where(shelf >= 0, utility[row[:, None], shelf], -np.inf)
-        looked = self._clicked(on_shelf, shelf, CLICK_SHARPNESS)
-        bought = self._clicked(on_shelf, shelf, CLICK_SHARPNESS + PURCHASE_SHARPNESS)
-        part = weight[row, BROWSE, None] * looked + weight[row, COMPARE, None] * looked
-        part = part + weight[row, BUY, None] * bought
-        score[row[:, None], np.maximum(shelf, 0)] += np.where(shelf >= 0, part, 0.0)
-
-    def _clicked(
-        self, utility: NDArray[np.float64], shelf: NDArray[np.int64], sharpness: float
-    ) -> NDArray[np.float64]:
-        """Return the share of clicks that each item of a shelf (last axis) gets on lists made from it."""
-        shown = 1.0 - np.exp(-self._config.list_length * _softmax(utility + self._bonus(shelf)))
-        clicked = shown * _power(utility, sharpness)
-        return clicked / np.maximum(clicked.sum(axis=-1, keepdims=True), 1e-30)
-
-    def _bonus(self, shelf: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self._config.seller_groups * SELLER_BONUS[self._catalogue.seller_group[shelf]]
+        matching = (catalogue.style == catalogue.style[bought][:, None]) * MATCH_BONUS
+        worth.add_topic(score, weight[:, PAIR], belief.topic[:, PAIR], named + matching)
+        shortlist = self._shortlist(journal, belief, worth.liked)
+        worth.add_topic(score, weight[:, CLOSING], belief.topic[:, CLOSING], named + shortlist)
+        refill = REFILL_BONUS * (np.arange(own.shape[1]) == belief.refill[:, None])
+        worth.add_topic(score, weight[:, REFILL], belief.topic[:, REFILL], named + refill)
+        return np.where(np.isfinite(own), score, -np.inf)
 
     def _shortlist(self, journal: Journal, belief: Belief, utility: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the bonus of the best items viewed in the session before, ``[rows, items]``."""
@@ -226,14 +177,3 @@ def _visible(
     owner = np.repeat(np.arange(len(rows)), counts)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return owner, first[owner] + within
-
-
-def _softmax(utility: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the softmax over the last axis; all zero where nothing is available."""
-    weight = _power(utility, 1.0)
-    return weight / np.maximum(weight.sum(axis=-1, keepdims=True), 1e-30)
-
-
-def _power(utility: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
-    """Return exp(sharpness * utility), cut where it would overflow."""
-    return np.exp(np.clip(sharpness * utility, -80, 80))

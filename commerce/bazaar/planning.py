@@ -92,7 +92,9 @@ def plan_sessions(
     mood = shoppers.intent[row] + streams.gumbel("intents/draw", user[:, None], turn, kinds)
     intent = np.where(refill | closing, BUY, np.argmax(mood, axis=1))
     other = np.argmax(INTENT_BASE + streams.gumbel("intents/other", user[:, None], turn, kinds), axis=1)
-    acting = np.where(streams.uniform("intents/acting", user, turn) < config.intents, intent, other)
+    # Who comes back to buy does buy: only free sessions may act unlike their intent.
+    as_meant = refill | closing | (streams.uniform("intents/acting", user, turn) < config.intents)
+    acting = np.where(as_meant, intent, other)
     noise = streams.gumbel("topics", user[:, None], turn, np.arange(len(LEAVES)))
     liked = np.argmax(shoppers.leaf_taste[row] + noise, axis=1)
     cases = [refill, closing, pair]

@@ -23,6 +23,8 @@ INTENT_SD = 0.8
 AGE_STYLE_SD = 1.0
 HOUSEHOLD_DEPARTMENT_SD = 1.0
 
+LIST_KNOWLEDGE = 0.5
+"""Share of a shopper's own likings that goes into what the shop shows; what all like alike goes in whole."""
 INTENT_BASE = np.log(np.array([0.45, 0.35, 0.20]))
 """Log share of browse, compare and buy sessions of a shopper without habits."""
 MOST_SESSIONS = 64
@@ -53,6 +55,8 @@ class Shoppers:
     """``[rows, leaves]`` log weight of each category, up to a constant."""
     utility: NDArray[np.float32]
     """``[rows, items]`` liking of each item among those of its category."""
+    known_utility: NDArray[np.float32]
+    """``[rows, items]`` what the shop's own lists know of it."""
     intent: NDArray[np.float64]
     """``[rows, 3]`` log weight of each intent."""
     sessions: NDArray[np.int64]
@@ -84,12 +88,14 @@ def draw_shoppers(user: NDArray[np.int64], catalogue: Catalogue, config: BazaarC
     styles = config.taste * STYLE_SD * streams.normal("taste/style", row, np.arange(len(STYLES)))
     styles = styles + age_taste(profiles, config, streams)
     price = config.price_sensitivity * PRICE_SD * streams.normal("taste/price", row)
-    utility = brands[:, catalogue.brand] + styles[:, catalogue.style] + price * catalogue.price_level
+    own = brands[:, catalogue.brand] + styles[:, catalogue.style] + price * catalogue.price_level
+    common = common_utility(catalogue, config)
     return Shoppers(
         user=user,
         profiles=profiles,
         leaf_taste=leaf_taste,
-        utility=(utility + common_utility(catalogue, config)).astype(np.float32),
+        utility=(own + common).astype(np.float32),
+        known_utility=(LIST_KNOWLEDGE * own + common).astype(np.float32),
         intent=INTENT_BASE + INTENT_SD * streams.normal("shoppers/intent", row, np.arange(len(INTENTS))),
         sessions=sessions,
         times=times,

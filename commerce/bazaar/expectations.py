@@ -1,0 +1,98 @@
+"""Expected gains of items, as the oracle works them out from estimated utilities."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from commerce.bazaar.catalogue import Catalogue
+from commerce.bazaar.intents import BROWSE, BUY, COMPARE
+from commerce.bazaar.lists import CLICK_SHARPNESS
+
+PURCHASE_SHARPNESS = 0.6
+"""Weight of utility in the choice of what is bought among what was clicked, beside that in the click."""
+_LEAST = 1e-30
+
+
+class Worth:
+    """What items are worth to the shoppers of some requests, and the gains that follow from it.
+
+    Args:
+        catalogue: of the shop.
+        listed: ``[requests, items]`` estimated utility in the choice of what is shown, -inf where not available.
+        liked: ``[requests, items]`` estimated utility to the shopper.
+        length: items in a list.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, *, listed: NDArray[np.float64], liked: NDArray[np.float64], length: int
+    ) -> None:
+        self.listed, self.liked = listed, liked
+        self._shelves, self._length = catalogue.by_leaf, length
+
+    def add_open(
+        self, score: NDArray[np.float64], weight: NDArray[np.float64], tastes: NDArray[np.float32], wander: float
+    ) -> None:
+        """Add what sessions without a known topic give: a feed over leaves, or one leaf drawn by taste.
+
+        Args:
+            score: ``[requests, items]``, added to.
+            weight: ``[requests, 3]`` of such sessions by intent.
+            tastes: ``[requests, leaves]`` log weights of leaves.
+            wander: share of a feed's slots that choose a leaf of their own.
+        """
+        shelves, there = self._shelves, self._shelves >= 0
+        listed = np.where(there, self.listed[:, shelves], -np.inf)  # [requests, leaves, shelf]
+        liked = np.where(there, self.liked[:, shelves], -np.inf)
+        leaf = _softmax(tastes)[:, :, None]
+        looked = leaf * self._clicked(listed, liked, CLICK_SHARPNESS)
+        bought = leaf * self._clicked(listed, liked, CLICK_SHARPNESS + PURCHASE_SHARPNESS)
+        feed = -np.expm1(-self._length * leaf) * _softmax(listed) * _power(liked, CLICK_SHARPNESS)
+        feed /= np.maximum(feed.sum(axis=(1, 2), keepdims=True), _LEAST)
+        by_intent = weight[:, :, None, None]
+        part = by_intent[:, BROWSE] * (wander * feed + (1.0 - wander) * looked)
+        part += by_intent[:, COMPARE] * looked + by_intent[:, BUY] * bought
+        score[:, shelves[there]] += part[:, there]
+
+    def add_topic(
+        self,
+        score: NDArray[np.float64],
+        weight: NDArray[np.float64],
+        leaf: NDArray[np.int64],
+        bonus: NDArray[np.float64],
+    ) -> None:
+        """Add what sessions about one leaf each give.
+
+        Args:
+            score: ``[requests, items]``, added to.
+            weight: ``[requests, 3]`` of such sessions by intent.
+            leaf: ``[requests]``, -1 where there is none.
+            bonus: ``[requests, items]`` further utility, both in what is shown and to the shopper.
+        """
+        row = np.flatnonzero((leaf >= 0) & (weight.sum(axis=1) > 0))
+        shelf = self._shelves[leaf[row]]
+        cell = (row[:, None], shelf)
+        listed = np.where(shelf >= 0, self.listed[cell] + bonus[cell], -np.inf)
+        liked = np.where(shelf >= 0, self.liked[cell] + bonus[cell], -np.inf)
+        looked = self._clicked(listed, liked, CLICK_SHARPNESS)
+        bought = self._clicked(listed, liked, CLICK_SHARPNESS + PURCHASE_SHARPNESS)
+        part = (weight[row, BROWSE] + weight[row, COMPARE])[:, None] * looked + weight[row, BUY, None] * bought
+        score[row[:, None], np.maximum(shelf, 0)] += np.where(shelf >= 0, part, 0.0)
+
+    def _clicked(
+        self, listed: NDArray[np.float64], liked: NDArray[np.float64], sharpness: float
+    ) -> NDArray[np.float64]:
+        """Return the share of clicks that each item of a shelf (last axis) gets on lists made from the shelf."""
+        clicked = -np.expm1(-self._length * _softmax(listed)) * _power(liked, sharpness)
+        return clicked / np.maximum(clicked.sum(axis=-1, keepdims=True), _LEAST)
+
+
+def _softmax(utility: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the softmax over the last axis; all zero where nothing is available."""
+    weight = _power(utility, 1.0)
+    return weight / np.maximum(weight.sum(axis=-1, keepdims=True), _LEAST)
+
+
+def _power(utility: NDArray[np.floating], sharpness: float) -> NDArray[np.float64]:
+    """Return exp(sharpness * utility), cut where it would overflow."""
+    return np.exp(np.clip(sharpness * utility, -80, 80)) * np.isfinite(utility)
