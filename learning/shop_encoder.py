@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import string
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 
 from configs.errors import InputError
@@ -28,8 +29,7 @@ from learning.tokens import token_ids
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _TEMPERATURE = 0.05
-# Letters that come less than this often in all of Unicode's scripts a shop may use are still kept: one per product
-# name is enough for it to matter.
+# Most letters that the tokenizer knows: more than the Han letters in common use.
 _LETTERS = 6_000
 _BATCH = 128
 _LEARNING_RATE = 1e-3
@@ -74,20 +74,27 @@ def train_shop_encoder(
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
-    """Return a WordPiece tokenizer in lower case, without accents, whose Han letters stand alone."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Sequence(
+    """Return a WordPiece tokenizer in lower case, without accents, whose Han letters stand alone.
+
+    It knows every letter, alone and inside a word, and the most frequent words; other words are spelt. The library's own
+    trainer breaks ties differently every time, so that one seed would not give one encoder.
+    """
+    normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=True)]
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=_SPECIAL, limit_alphabet=_LETTERS, show_progress=False
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words = Counter(
+        word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
     )
-    # Every Latin letter and digit, alone and inside a word, so that no word of a later product is unknown.
-    latin = string.ascii_lowercase + string.digits
-    alphabet = [*latin, *(f"{one}{two}" for one, two in zip(latin, latin[1:] + latin[0], strict=True))]
-    tokenizer.train_from_iterator([*texts, " ".join(alphabet)], trainer)
+    tokens = dict.fromkeys([*_SPECIAL, *_letters(words)])
+    for word, _ in sorted(words.items(), key=lambda entry: (-entry[1], entry[0])):
+        if len(tokens) >= vocabulary:
+            break
+        tokens[word] = None
+    tokenizer = Tokenizer(models.WordPiece({token: place for place, token in enumerate(tokens)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(_SPECIAL)
     start, end = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -95,6 +102,17 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
         special_tokens=[("[CLS]", start), ("[SEP]", end)],
     )
     return tokenizer
+
+
+def _letters(words: Counter[str]) -> list[str]:
+    """Return the letters of the words, most frequent first, and all of the Latin ones; each also as one inside a word."""
+    counts = Counter({letter: 1 for letter in string.ascii_lowercase + string.digits})
+    for word, times in words.items():
+        for letter in word:
+            counts[letter] += times
+    known = sorted(counts, key=lambda letter: (-counts[letter], letter))[:_LETTERS]
+    # A Han letter is a word of its own, never inside one.
+    return [*known, *(f"##{letter}" for letter in known if not "\u4e00" <= letter <= "\u9fff")]
 
 
 def _new_encoder(tokenizer: Tokenizer, text: TextConfig, seed: int) -> TextEncoder:
