@@ -43,7 +43,7 @@ def test_histories_are_sorted_and_hold_only_the_named_actions(tmp_path, warehous
     assert histories.item.tolist() == [-1, 6, 8, -1, -1, 5]
     assert histories.time.tolist() == [10, 20, 20, 5, 6, 30]
     assert histories.query.tolist() == [0, -1, -1, 0, -1, -1]
-    assert isinstance(histories.item, np.memmap)
+    assert isinstance(histories.item.base, np.memmap)  # a view: nothing is read before it is looked at
     assert [getattr(histories, name).dtype for name in ("offsets", "item", "action", "time", "query", "session")] == [
         np.int64, np.int32, np.uint8, np.int64, np.int32, np.int64,
     ]  # fmt: skip
