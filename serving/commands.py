@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _FIELDS = ("title", "category", "price")
 """Fields of an item that the table shows, where the shop has them."""
+_PIPED_WIDTH = 120
+"""Columns where the output goes into a file or another program."""
 
 
 @click.command(short_help="Check a bundle's hashes and replay its golden requests.")
@@ -62,6 +64,8 @@ def recommend(
     time = None if moment is None else parse_time(moment)
     answer = Runtime(bundle).recommend(user, query=query, k=k, time=time, filter_seen=filter_seen, exclude=exclude)
     console = Console()
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
     console.print(recommendation_table(answer, _title(user, query)))
     if answer.intents:
         likely = ", ".join(f"{intent} {share:.0%}" for intent, share in answer.intents.items())

@@ -53,20 +53,25 @@ def tiny_encoder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny_shop(tmp_path_factory, tiny_encoder):
-    """A run as the stages leave it before ``export``; its reranker is random but is said to ship."""
-    from pipeline.api import Run
-
+def shop_overrides(tmp_path_factory, tiny_encoder):
+    """Settings of the tiny shop."""
     folder = tmp_path_factory.mktemp("shop")
-    run = Run(
-        "configs/bazaar.yaml",
+    return [
         *SHOP,
         *TINY,
         f"run.folder={folder / 'run'}",
         f"text.cache={folder / 'text'}",
         f"text.encoder={tiny_encoder}",
         f"tracking.uri=sqlite:///{folder / 'mlflow.db'}",
-    )
+    ]
+
+
+@pytest.fixture(scope="session")
+def tiny_shop(shop_overrides):
+    """A run as the stages leave it before ``export``; its reranker is random but is said to ship."""
+    from pipeline.api import Run
+
+    run = Run("configs/bazaar.yaml", *shop_overrides)
     run.run(*STAGES, say=lambda line: None)
     _ship_a_reranker(run)
     interval = {"value": 0.1, "low": 0.05, "high": 0.15}

@@ -27,7 +27,10 @@ def asked(exported):
     queries = pq.read_table(prepared / "queries.parquet")["text"].to_pylist()
     rows = np.unique(np.linspace(0, len(requests) - 1, 12).astype(int))
     listed = [
-        (row, Request(users[requests.user[row]], query=queries[code] if code >= 0 else "", time=int(requests.time[row])))
+        (
+            row,
+            Request(users[requests.user[row]], query=queries[code] if code >= 0 else "", time=int(requests.time[row])),
+        )
         for row, code in zip(rows, requests.query[rows], strict=True)
     ]
     assert any(request.query for _, request in listed)
@@ -115,7 +118,9 @@ def test_unknown_items_and_later_events_are_left_out_and_counted(runtime):
     answer = runtime.recommend(events=events, time=20 * DAY, k=3)
     assert answer.user_known
     assert any("1 of 3 events are not before the moment" in note for note in answer.notes)
-    assert any("1 of 3 events are of items the bundle does not know (first: no such item)" in note for note in answer.notes)
+    assert any(
+        "1 of 3 events are of items the bundle does not know (first: no such item)" in note for note in answer.notes
+    )
 
 
 def test_an_empty_history_is_an_answerable_request(runtime):
