@@ -38,7 +38,7 @@ def register(work: Work) -> Outcome:
         key=work.key,
         params={**flat(asdict(config)), **flat({"data_window": manifest["window"]})},
         metrics=flat_metrics(json.loads(measured.read_text(encoding="utf-8"))),
-        curves=read_curves(work.run.stage("train-towers") / "curves.csv"),
+        curves=_curves(work) if "mlflow" in config.tracking.loggers else {},
         tags={
             "mercato.version": version("mercato"),
             "mercato.bundle": bundle_id(bundle),
@@ -49,7 +49,13 @@ def register(work: Work) -> Outcome:
     done = Registry(work.config.tracking.uri, config.tracking.experiment).register(
         record, bundle, config.tracking.model
     )
-    facts = {"run": done.run_id, "model": done.model, "version": done.version, "alias": ALIAS, "uri": config.tracking.uri}
+    facts = {
+        "run": done.run_id,
+        "model": done.model,
+        "version": done.version,
+        "alias": ALIAS,
+        "uri": config.tracking.uri,
+    }
     (work.out / "registered.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return Outcome(
         [
@@ -57,6 +63,16 @@ def register(work: Work) -> Outcome:
             f"look at it with: mlflow ui --backend-store-uri {config.tracking.uri}",
         ]
     )
+
+
+def _curves(work: Work) -> dict[str, list[tuple[int, float]]]:
+    """Return the curves of both trainings, each name led by its own; the ranker has none where nothing was trained."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for name in ("towers", "ranker"):
+        path = work.run.stage(f"train-{name}") / "curves.csv"
+        if path.is_file():
+            curves |= {f"{name}/{curve}": points for curve, points in read_curves(path).items()}
+    return curves
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

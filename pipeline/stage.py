@@ -71,7 +71,15 @@ STAGES = (
     Stage("prepare", ("data", "prepare", "text", "evaluate.targets", "run.seed"), ("ingest",)),
     Stage(
         "train-towers",
-        ("towers", "text", "prepare.targets", "evaluate.targets", "evaluate.filter_seen", "run.seed", "tracking.loggers"),
+        (
+            "towers",
+            "text",
+            "prepare.targets",
+            "evaluate.targets",
+            "evaluate.filter_seen",
+            "run.seed",
+            "tracking.loggers",
+        ),
         ("ingest", "prepare"),
     ),
     Stage("embed", ("text",), ("prepare", "train-towers")),
@@ -89,7 +97,7 @@ STAGES = (
         ("export", "text", "prepare", "retrieval", "evaluate", "ranking.encoder", "run.name", "run.seed"),
         ("ingest", "prepare", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
     ),
-    Stage("register", ("tracking",), ("train-towers", "evaluate", "export")),
+    Stage("register", ("tracking",), ("train-towers", "train-ranker", "evaluate", "export")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 

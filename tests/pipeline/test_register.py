@@ -1,7 +1,12 @@
+import json
+
 import pytest
 
 from configs.schema import Config
-from pipeline.register import flat, flat_metrics, read_curves, without_password
+from pipeline.register import flat, flat_metrics, read_curves, register, without_password
+from pipeline.run_folder import RunFolder
+from pipeline.stage import Work
+from serving.manifest import BundleError, seal
 
 
 def test_sections_become_dotted_names():
@@ -47,3 +52,55 @@ def test_no_password_is_written_down(uri, told):
     config.tracking.uri = uri
     assert without_password(config).tracking.uri == told
     assert config.tracking.uri == uri
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A run folder with as little as ``register`` reads."""
+    root = tmp_path / "run"
+    for stage in ("train-towers", "train-ranker"):
+        (root / stage).mkdir(parents=True)
+        (root / stage / "manifest.json").write_text("{}")
+    (root / "train-towers" / "curves.csv").write_text("epoch,train/loss\n0,2.5\n1,2.0\n")
+    interval = {"value": 0.2, "low": 0.1, "high": 0.3}
+    (root / "metrics.json").write_text(json.dumps({"systems": {"mercato": {"ndcg@10": interval}}}))
+    (root / "bundle").mkdir()
+    seal(root / "bundle", {"window": {"start": 1, "end": 5, "events": 3}})
+    config = Config()
+    config.run.name = config.tracking.experiment = "a shop"
+    config.tracking.model = "mercato-a-shop"
+    config.tracking.uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run = RunFolder(root)
+    return Work(config, run, run.open_temporary("register"), "register", "key")
+
+
+def test_the_stage_logs_the_run_and_says_where_it_is(work, monkeypatch):
+    seen = []
+
+    class Registry:
+        def __init__(self, uri, experiment):
+            seen.append((uri, experiment))
+
+        def register(self, record, bundle, model):
+            from pipeline.registry import Registered
+
+            seen.append(record)
+            return Registered("run", model, "1")
+
+    monkeypatch.setattr("pipeline.registry.Registry", Registry)
+    outcome = register(work)
+    place, record = seen
+    assert place == (work.config.tracking.uri, "a shop")
+    assert record.params["towers.dim"] == "128"
+    assert record.params["data_window.events"] == "3"
+    assert record.metrics == {"mercato/ndcg@10": 0.2}
+    assert record.curves == {"towers/train/loss": [(0, 2.5), (1, 2.0)]}
+    assert {file.name for file in record.files} == {"config.yaml", "metrics.json"}
+    assert outcome.lines[0].startswith("model mercato-a-shop, version 1, alias candidate (bundle ")
+    assert json.loads((work.out / "registered.json").read_text())["alias"] == "candidate"
+
+
+def test_a_damaged_bundle_is_not_registered(work):
+    (work.run.root / "bundle" / "more").write_text("")
+    with pytest.raises(BundleError, match="file more is not in the manifest"):
+        register(work)
