@@ -231,6 +231,11 @@ class TowersConfig:
     """Share of items whose id residual is dropped, at random, in a training step."""
     id_cap: float = 1.0
     """Largest length of an id residual, in units of the projected text's length."""
+    repeats: float = 1.0
+    """Factor on the loss weight of a target that its user had before. 0 leaves such targets out: the towers then look
+    for what is new to a user, and early stopping does too, while the source ``repeats`` knows the rest."""
+    target_days: float = 0.0
+    """Train only targets of so many last days of the towers' window, read with all that came before; 0: all."""
     negatives: str = "pool"
     """``pool`` (targets of the batch and uniform draws, corrected) or ``all`` (the exact softmax)."""
     uniform_negatives: int = 4096

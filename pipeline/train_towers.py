@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import lightning as L
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from commerce.columns import DAY
+from commerce.histories import Histories
+from commerce.metrics import Relevant
 from commerce.records import Requests
+from commerce.seen import drop_seen
+from configs.schema import Config, TowersConfig
 from pipeline.intents import fit_intent_head
 from pipeline.loggers import training_loggers
 from pipeline.stage import Outcome, Work
@@ -65,29 +71,59 @@ def train_towers(work: Work) -> Outcome:
     )
 
 
-def _data(work: Work, prepared: Prepared) -> tuple[TowerData, np.ndarray]:
+def _data(work: Work, prepared: Prepared) -> tuple[TowerData, NDArray[np.float64]]:
+    """Return what a training reads, and each item's share among its targets."""
     config, settings = work.config, work.config.towers
     histories, cuts = prepared.histories, prepared.cuts
     items = pq.read_metadata(prepared.folder / "item_texts.parquet").num_rows
-    targets = Targets.of(histories, cuts, config.prepare.targets)
+    since = _since(histories, cuts, settings.target_days)
+    targets = Targets.of(histories, cuts, config.prepare.targets, repeats=settings.repeats, since=since)
     exact = settings.negatives == "all"
     ranks = settings.devices * settings.nodes
     pool = PoolPlan(items, exact, settings.pool_targets, settings.uniform_negatives, padded=ranks > 1)
-    users = np.unique(targets.user)
-    plan = WindowPlan(
-        users,
-        histories.offsets[users],
-        cuts[users],
-        settings.history_length,
-        settings.batch_users * ranks,
-        config.run.seed,
-    )
-    fit = Requests.read(prepared.folder / "requests.parquet").of("validation", "fit")
-    hidden = tuple(config.evaluate.targets or config.prepare.targets) if config.evaluate.filter_seen else ()
-    validation = AskedBatches(fit, histories, settings.history_length, hide_seen=hidden)
+    plan = _plan(targets, histories, cuts, since, settings, ranks, config.run.seed)
     maker = BatchMaker(histories, targets, _equivalents(work.run.stage("ingest"), items), pool)
     shares = np.zeros(items) if exact else targets.shares(items, histories, cuts)
-    return TowerData(plan, maker, validation), shares
+    return TowerData(plan, maker, _validation(config, prepared)), shares
+
+
+def _since(histories: Histories, cuts: NDArray[np.int64], days: float) -> int:
+    """Return the earliest time of a target, in microseconds."""
+    if not days:
+        return int(np.iinfo(np.int64).min)
+    last = cuts[cuts > histories.offsets[:-1]] - 1
+    return int(histories.time[last].max() - days * DAY)
+
+
+def _plan(
+    targets: Targets,
+    histories: Histories,
+    cuts: NDArray[np.int64],
+    since: int,
+    settings: TowersConfig,
+    ranks: int,
+    seed: int,
+) -> WindowPlan:
+    """Return the windows of all users who have a target, from the first event that foretells one."""
+    users = np.unique(targets.user)
+    start = histories.offsets[users]
+    if settings.target_days:
+        early = np.array([histories.end_before(int(user), since) for user in users])
+        # Half a window of what came before, so that no state that is trained has seen next to nothing.
+        start = np.maximum(start, early - settings.history_length // 2)
+    return WindowPlan(users, start, cuts[users], settings.history_length, settings.batch_users * ranks, seed)
+
+
+def _validation(config: Config, prepared: Prepared) -> AskedBatches:
+    """Return the ``fit`` requests; only what is new to the user counts where the towers are to find just that."""
+    fit = Requests.read(prepared.folder / "requests.parquet").of("validation", "fit")
+    targets = tuple(config.evaluate.targets or config.prepare.targets)
+    hidden: tuple[str, ...] = ()
+    if config.evaluate.filter_seen or not config.towers.repeats:
+        hidden = targets
+        new = drop_seen(Relevant(fit.offsets, fit.items, fit.gains), prepared.histories, fit.user, fit.history_end, targets)
+        fit = replace(fit, offsets=new.offsets, items=new.items, gains=new.gains).where(new.counts > 0)
+    return AskedBatches(fit, prepared.histories, config.towers.history_length, hide_seen=hidden)
 
 
 def _equivalents(ingested: Path, items: int) -> Equivalents:

@@ -12,6 +12,7 @@ from commerce.columns import ACTION_CODES, NO_ITEM
 from commerce.histories import Histories
 
 _BLOCK = 1_000_000
+_ALWAYS = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,41 @@ class Targets:
         return len(self.position)
 
     @classmethod
-    def of(cls, histories: Histories, cuts: NDArray[np.int64], weights: Mapping[str, float]) -> Targets:
+    def of(
+        cls,
+        histories: Histories,
+        cuts: NDArray[np.int64],
+        weights: Mapping[str, float],
+        *,
+        repeats: float = 1.0,
+        since: int = _ALWAYS,
+    ) -> Targets:
         """Collect the targets before each user's cut.
 
         Args:
             histories: of all users.
             cuts: ``[users]``, absolute position where what may be trained on ends.
             weights: action -> loss weight.
+            repeats: factor on the weight of an item that its user had before; 0 leaves such targets out.
+            since: earliest time of a target, microseconds.
         """
         by_action = np.zeros(256, dtype=np.float32)
         for action, weight in weights.items():
             by_action[ACTION_CODES[action]] = weight
-        keep = (by_action[histories.action] > 0) & (histories.item[:] != NO_ITEM)
-        position = np.flatnonzero(keep)
+        position = np.flatnonzero((by_action[histories.action] > 0) & (histories.item[:] != NO_ITEM))
         user = (np.searchsorted(histories.offsets, position, side="right") - 1).astype(np.int32)
         trained = position < cuts[user]
         position, user = position[trained], user[trained]
-        time = histories.time[position]
+        time, item = histories.time[position], histories.item[position]
+        weight_of = by_action[histories.action[position]] * np.where(_had_before(user, item, time), repeats, 1.0)
+        kept = (weight_of > 0) & (time >= since)
+        position, user, time, item = position[kept], user[kept], time[kept], item[kept]
         first = np.ones(len(position), dtype=bool)
         first[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1])
         starts = np.flatnonzero(first)
         stops = np.append(starts[1:], len(position))
         group = np.cumsum(first) - 1
-        weight_of = by_action[histories.action[position]]
-        return cls(position, user, histories.item[position], time, weight_of, starts[group], stops[group])
+        return cls(position, user, item, time, weight_of[kept].astype(np.float32), starts[group], stops[group])
 
     def next_group(
         self, position: NDArray[np.int64], user: NDArray[np.int32], time: NDArray[np.int64]
@@ -105,3 +117,14 @@ class Targets:
         inside = np.minimum(found, len(self) - 1)
         theirs = (found < len(self)) & (self.user[inside] == user)
         return np.where(theirs, found, -1)
+
+
+def _had_before(user: NDArray[np.int32], item: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether a user had the item at a strictly earlier time; arrays ``[targets]``, by (user, time)."""
+    order = np.lexsort((time, item, user))
+    same = (user[order][1:] == user[order][:-1]) & (item[order][1:] == item[order][:-1])
+    starts = np.flatnonzero(np.append(True, ~same))
+    earliest = np.repeat(time[order][starts], np.diff(np.append(starts, len(order))))
+    before = np.zeros(len(user), dtype=bool)
+    before[order] = time[order] > earliest
+    return before

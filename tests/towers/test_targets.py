@@ -65,3 +65,18 @@ def test_shares_count_what_a_pass_over_all_events_draws(lay):
 
 def _group(targets, first):
     return set(targets.item[targets.group_start[first] : targets.group_stop[first]].tolist())
+
+
+def test_what_a_user_had_before_can_weigh_less_or_be_left_out(lay):
+    # Item 1 comes twice at once, then again; item 2 once.
+    histories = lay([(1, "purchase", 1), (1, "purchase", 1), (2, "purchase", 1), (2, "purchase", 2)], [(9, "purchase", 1)])
+    half = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0}, repeats=0.5)
+    assert half.weight.tolist() == [1.0, 1.0, 0.5, 1.0, 1.0]
+    none = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0}, repeats=0.0)
+    assert none.position.tolist() == [0, 1, 3, 4]
+
+
+def test_old_targets_are_left_out_but_still_make_later_ones_repeats(lay):
+    histories = lay([(1, "purchase", 1), (5, "purchase", 1), (6, "purchase", 2)])
+    late = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0}, repeats=0.5, since=int(histories.time[1]))
+    assert dict(zip(late.item.tolist(), late.weight.tolist(), strict=True)) == {1: 0.5, 2: 1.0}
