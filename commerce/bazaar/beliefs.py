@@ -96,7 +96,7 @@ class Beliefs:
         )
 
     def _running_habits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return running sums of the intents of sessions that were free, and of how many were; from a user's first on."""
+        """Return, from each user's first session on, the sum of intents of the free ones, and how many were free."""
         sessions, config = self._journal.sessions, self._config
         follows = np.zeros(len(sessions.user))
         same = (sessions.user[1:] == sessions.user[:-1]) & (sessions.leaf[1:] == sessions.leaf[:-1])
@@ -115,8 +115,9 @@ class Beliefs:
     def _mood(self, before: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the share of each intent in a shopper's free sessions, ``[requests, 3]``, drawn towards the common."""
         known = (before >= 0)[:, None]
-        habit = np.where(known, self._habit[before], 0.0) + HABIT_SESSIONS * np.exp(INTENT_BASE)
-        return habit / (np.where(known, self._free[before, None], 0.0) + HABIT_SESSIONS)
+        habit: NDArray[np.float64] = np.where(known, self._habit[before], 0.0) + HABIT_SESSIONS * np.exp(INTENT_BASE)
+        habit /= np.where(known, self._free[before, None], 0.0) + HABIT_SESSIONS
+        return habit
 
     def _refill(
         self, before: NDArray[np.int64], time: NDArray[np.int64]
@@ -157,5 +158,6 @@ def _share_used_up(days: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _normal(log: NDArray[np.float64]) -> NDArray[np.float64]:
-    weight = np.exp(log - log.max(axis=1, keepdims=True))
-    return weight / weight.sum(axis=1, keepdims=True)
+    weight: NDArray[np.float64] = np.exp(log - log.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    return weight

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from commerce.bazaar.streams import Streams
 from commerce.bazaar.words import (
     BRANDS,
+    CHINESE,
     COLOURS,
     DEPARTMENT_OF_LEAF,
     DEPARTMENTS,
@@ -127,7 +128,7 @@ def title_of(catalogue: Catalogue, item: int, streams: Streams) -> str:
     """Return the title of an item: all of what it is in its language, or a bare number."""
     if catalogue.bare[item]:
         return f"新品 {item:05d}" if catalogue.chinese[item] else f"New arrival {item:05d}"
-    language = int(catalogue.chinese[item])
+    language = CHINESE if catalogue.chinese[item] else ENGLISH
     product = catalogue.product[item]
     synonym = int(streams.choice("catalogue/synonym", 2, product)[0])
     brand = BRANDS[catalogue.brand[item]][language]
@@ -150,7 +151,7 @@ def category_of(catalogue: Catalogue, item: int) -> str | None:
 
 def seller_group_of(catalogue: Catalogue, item: int) -> str:
     """Return the declared group of the item's seller."""
-    return SELLER_GROUPS[catalogue.seller_group[item]]
+    return SELLER_GROUPS[int(catalogue.seller_group[item])]
 
 
 def _products(items: int, streams: Streams) -> NDArray[np.int64]:

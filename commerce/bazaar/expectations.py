@@ -31,7 +31,7 @@ class Worth:
         self._shelves, self._length = catalogue.by_leaf, length
 
     def add_open(
-        self, score: NDArray[np.float64], weight: NDArray[np.float64], tastes: NDArray[np.float32], wander: float
+        self, score: NDArray[np.float64], weight: NDArray[np.float64], tastes: NDArray[np.float64], wander: float
     ) -> None:
         """Add what sessions without a known topic give: a feed over leaves, or one leaf drawn by taste.
 
@@ -83,16 +83,19 @@ class Worth:
         self, listed: NDArray[np.float64], liked: NDArray[np.float64], sharpness: float
     ) -> NDArray[np.float64]:
         """Return the share of clicks that each item of a shelf (last axis) gets on lists made from the shelf."""
-        clicked = -np.expm1(-self._length * _softmax(listed)) * _power(liked, sharpness)
-        return clicked / np.maximum(clicked.sum(axis=-1, keepdims=True), _LEAST)
+        clicked: NDArray[np.float64] = -np.expm1(-self._length * _softmax(listed)) * _power(liked, sharpness)
+        clicked /= np.maximum(clicked.sum(axis=-1, keepdims=True), _LEAST)
+        return clicked
 
 
 def _softmax(utility: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the softmax over the last axis; all zero where nothing is available."""
     weight = _power(utility, 1.0)
-    return weight / np.maximum(weight.sum(axis=-1, keepdims=True), _LEAST)
+    weight /= np.maximum(weight.sum(axis=-1, keepdims=True), _LEAST)
+    return weight
 
 
 def _power(utility: NDArray[np.floating], sharpness: float) -> NDArray[np.float64]:
     """Return exp(sharpness * utility), cut where it would overflow."""
-    return np.exp(np.clip(sharpness * utility, -80, 80)) * np.isfinite(utility)
+    power: NDArray[np.float64] = np.exp(np.clip(sharpness * utility, -80, 80)) * np.isfinite(utility)
+    return power

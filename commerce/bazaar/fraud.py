@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from commerce.bazaar.catalogue import ALWAYS, START, Catalogue
 from commerce.bazaar.log import FRAUD, Log, Written
@@ -33,7 +34,7 @@ def fraud_log(catalogue: Catalogue, config: BazaarConfig, streams: Streams) -> W
         wait = streams.uniform("fraud/wait", account, turn)
         viewed = begin + ((turn + 0.8 * wait) * 3_600 / ROUNDS).astype(np.int64) * MICROSECONDS
         keep = np.ones(viewed.shape, dtype=bool)
-        here = {"user": account, "session": 0, "item": item}
-        log.events(keep, **here, time=viewed, action=ACTION_CODES["view"])
-        log.events(keep, **here, time=viewed + 5 * MICROSECONDS, action=ACTION_CODES["purchase"], cause=FRAUD)
+        ring: dict[str, ArrayLike] = {"user": account, "session": 0, "item": item}
+        log.events(keep, **ring, time=viewed, action=ACTION_CODES["view"])
+        log.events(keep, **ring, time=viewed + 5 * MICROSECONDS, action=ACTION_CODES["purchase"], cause=FRAUD)
     return log.written()

@@ -7,64 +7,22 @@ to 0) brings its own statistic to what chance gives; docs/bazaar.md says what ea
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from commerce.bazaar.catalogue import LATE_SHARE, START, Catalogue, build_catalogue
+from commerce.bazaar.catalogue import LATE_SHARE, START
 from commerce.bazaar.intents import BROWSE, BUY, COMPARE
-from commerce.bazaar.log import COMPARISON, REPEAT, TASTE
+from commerce.bazaar.log import TASTE
 from commerce.bazaar.planning import COMPLEMENT_LEAF, CONSUMABLE
 from commerce.bazaar.queries import text_of, understand
 from commerce.bazaar.shoppers import draw_profiles
 from commerce.bazaar.streams import Streams
+from commerce.bazaar.whole import Shop, session_key
 from commerce.bazaar.words import AGE_BANDS, LEAVES, STYLES
-from commerce.bazaar.writer import generate
 from commerce.columns import ACTION_CODES, DAY
-from configs.schema import BazaarConfig
 
-VIEW, PURCHASE, IMPRESSION, SEARCH = (ACTION_CODES[name] for name in ("view", "purchase", "impression", "search"))
 HOUR = DAY // 24
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A whole bazaar in memory, for statistics."""
-
-    config: BazaarConfig
-    catalogue: Catalogue
-    events: dict[str, NDArray[np.int64]]
-    """As ``log.EVENT_COLUMNS``."""
-    sessions: dict[str, NDArray[np.int64]]
-    """As ``log.SESSION_COLUMNS``: the hidden truth."""
-    first: dict[str, NDArray[np.int64]]
-    """For each session: ``item`` of its first view (-1 without), ``leaf`` of it, ``bought`` item (-1 without)."""
-
-    def of(self, *actions: int) -> dict[str, NDArray[np.int64]]:
-        """Return the events of shoppers (false accounts left out) with one of these actions."""
-        keep = np.isin(self.events["action"], actions) & (self.events["user"] < self.config.users)
-        return {name: column[keep] for name, column in self.events.items()}
-
-
-def open_shop(config: BazaarConfig) -> Shop:
-    """Generate a bazaar in memory."""
-    streams = Streams(config.seed)
-    catalogue = build_catalogue(config, streams)
-    parts = list(generate(catalogue, config, streams))
-    events = {name: np.concatenate([part.events[name] for part in parts]) for name in parts[0].events}
-    sessions = {name: np.concatenate([part.sessions[name] for part in parts]) for name in parts[0].sessions}
-    key = sessions["user"] * 100 + sessions["session"]
-    where = np.searchsorted(key, events["user"] * 100 + events["session"])
-    where[events["user"] >= config.users] = len(key)
-    first = {name: np.full(len(key) + 1, -1, dtype=np.int64) for name in ("item", "bought")}
-    views = np.flatnonzero(events["action"] == VIEW)[::-1]
-    first["item"][where[views]] = events["item"][views]
-    paid = events["action"] == PURCHASE
-    first["bought"][where[paid]] = events["item"][paid]
-    first = {name: column[:-1] for name, column in first.items()}
-    first["leaf"] = np.where(first["item"] >= 0, catalogue.leaf[first["item"]], -1)
-    return Shop(config, catalogue, events, sessions, first)
 
 
 def taste(shop: Shop) -> float:
@@ -87,21 +45,20 @@ def intents(shop: Shop) -> float:
 
 
 def funnel(shop: Shop) -> float:
-    """Share of comparisons without a purchase whose next session buys in the same category."""
-    row, after = _followed(shop)
+    """Share of comparisons without a purchase after which the next session opens in the same category."""
+    row, after = shop.followed()
     compared = (shop.sessions["intent"][row] == COMPARE) & (shop.first["bought"][row] < 0)
-    bought = shop.first["bought"][after]
-    same = (bought >= 0) & (shop.catalogue.leaf[bought] == shop.sessions["topic"][row])
+    same = shop.first["leaf"][after] == shop.sessions["topic"][row]
     return float(same[compared].mean())
 
 
 def intent_relevance(shop: Shop) -> float:
     """Categories met in a browse session without a search, for each view after its first."""
-    views = shop.of(VIEW)
-    session = views["user"] * 100 + views["session"]
-    searches = shop.of(SEARCH)
-    key = shop.sessions["user"] * 100 + shop.sessions["session"]
-    feed = (shop.sessions["intent"] == BROWSE) & ~np.isin(key, searches["user"] * 100 + searches["session"])
+    views = shop.of("view")
+    session = session_key(views)
+    searches = shop.of("search")
+    key = session_key(shop.sessions)
+    feed = (shop.sessions["intent"] == BROWSE) & ~np.isin(key, session_key(searches))
     keep = np.isin(session, key[feed]) & (views["page"] == 0)
     pairs = np.unique(np.stack([session[keep], shop.catalogue.leaf[views["item"][keep]]]), axis=1)
     lists = len(np.unique(session[keep]))
@@ -110,81 +67,82 @@ def intent_relevance(shop: Shop) -> float:
 
 def queries(shop: Shop) -> float:
     """Share of first searches after which the first view is of the category that the words name."""
-    searches = shop.of(SEARCH)
+    searches = shop.of("search")
     opening = searches["page"] == 0
     numbers, place = np.unique(searches["query"][opening], return_inverse=True)
     leaf = understand([text_of(int(number)) for number in numbers]).leaf[place]
-    key = shop.sessions["user"] * 100 + shop.sessions["session"]
+    key = session_key(shop.sessions)
     row = np.searchsorted(key, searches["user"][opening] * 100 + searches["session"][opening])
     viewed = shop.first["leaf"][row]
     return float((viewed == leaf)[viewed >= 0].mean())
 
 
 def position_bias(shop: Shop) -> float:
-    """Log ratio of the view rates of an upper and a lower third of a list, its first place left out."""
+    """Log ratio of the view rates of an upper and a lower third of a list, feeds and first places left out."""
     length = shop.config.list_length
-    shown, viewed = (np.bincount(shop.of(action)["position"], minlength=length) for action in (IMPRESSION, VIEW))
+    focused = shop.sessions["intent"] != BROWSE
+    shows, views = (
+        np.bincount(shop.of(action, focused)["position"], minlength=length) for action in ("impression", "view")
+    )
     third = max(1, (length - 1) // 3)
     top, bottom = slice(1, 1 + third), slice(length - third, length)
-    return float(np.log(viewed[top].sum() / shown[top].sum()) - np.log(viewed[bottom].sum() / shown[bottom].sum()))
+    return float(np.log(views[top].sum() / shows[top].sum()) - np.log(views[bottom].sum() / shows[bottom].sum()))
 
 
 def complements(shop: Shop) -> float:
-    """Share of sessions after a purchase that open in the category that complements it."""
-    row, after = _followed(shop)
+    """Share of sessions after a purchase, feeds left out, that open in the category that complements it."""
+    row, after = shop.followed()
     bought = shop.first["bought"][row]
     fits = shop.first["leaf"][after] == COMPLEMENT_LEAF[shop.catalogue.leaf[bought]]
-    return float(fits[bought >= 0].mean())
+    return float(fits[(bought >= 0) & (shop.sessions["intent"][after] != BROWSE)].mean())
 
 
 def substitutes(shop: Shop) -> float:
-    """In comparisons: how much oftener substitutes are viewed one right after the other than in a shuffled order."""
-    catalogue = shop.catalogue
-    shelf = catalogue.leaf * len(STYLES) + catalogue.style
-    key = shop.sessions["user"] * 100 + shop.sessions["session"]
-    comparing = key[shop.sessions["intent"] == COMPARE]
-    return _adjacency(
-        shop,
-        lambda one, two: (shelf[one] == shelf[two]) & (catalogue.product[one] != catalogue.product[two]),
-        comparing,
-    )
+    """In comparisons: how much oftener substitutes are viewed one right after the other than in a shuffled order.
+
+    Lists on which two variants of a product are viewed are left out: they would compete for the next view.
+    """
+    triple = _triples(shop, shop.sessions["intent"] == COMPARE)
+    return _adjacency(_substitute_pairs(shop, triple), np.logical_not(_variant_pairs(shop, triple).any(axis=1)))
 
 
 def variants(shop: Shop) -> float:
-    """How much oftener variants of a product are viewed one right after the other than in a shuffled order."""
-    product = shop.catalogue.product
-    return _adjacency(shop, lambda one, two: product[one] == product[two])
+    """How much oftener variants of a product are viewed one right after the other than in a shuffled order.
+
+    Lists on which two substitutes are viewed are left out, as above.
+    """
+    triple = _triples(shop, np.ones(len(shop.sessions["user"]), dtype=bool))
+    return _adjacency(_variant_pairs(shop, triple), np.logical_not(_substitute_pairs(shop, triple).any(axis=1)))
 
 
 def repeats(shop: Shop) -> float:
-    """Share of next purchases in a category that take the same item: used-up categories minus lasting ones."""
-    paid = shop.of(PURCHASE)
-    leaf = shop.catalogue.leaf[paid["item"]]
-    order = np.lexsort((paid["time"], leaf, paid["user"]))
-    user, leaf, item = paid["user"][order], leaf[order], paid["item"][order]
-    again = (user[1:] == user[:-1]) & (leaf[1:] == leaf[:-1])
-    same = item[1:] == item[:-1]
-    used_up = CONSUMABLE[leaf[1:]]
-    return float(same[again & used_up].mean() - same[again & ~used_up].mean())
+    """Share of purchases repeated within thirty days: of what is used up minus of what lasts."""
+    paid = shop.of("purchase")
+    order = np.lexsort((paid["time"], paid["item"], paid["user"]))
+    user, item, time = (paid[name][order] for name in ("user", "item", "time"))
+    again = np.zeros(len(user), dtype=bool)
+    again[:-1] = (user[1:] == user[:-1]) & (item[1:] == item[:-1]) & (time[1:] - time[:-1] < 30 * DAY)
+    used_up = CONSUMABLE[shop.catalogue.leaf[item]]
+    return float(again[used_up].mean() - again[~used_up].mean())
 
 
 def popularity(shop: Shop) -> float:
-    """Slope of an item's log share of views on its appeal."""
+    """Slope of the log of an item's impressions on its appeal."""
     return _slopes(shop)[0]
 
 
 def item_features(shop: Shop) -> float:
-    """Slope of an item's log share of views on its rating."""
+    """Slope of the log of an item's impressions on its rating."""
     return _slopes(shop)[1]
 
 
 def seller_groups(shop: Shop) -> float:
-    """Slope of an item's log share of impressions on its seller being a flagship (1), independent (-1) or neither."""
-    return _slopes(shop, IMPRESSION)[2]
+    """Slope of the log of an item's impressions on its seller: flagship 1, marketplace 0, independent -1."""
+    return _slopes(shop)[2]
 
 
 def user_features(shop: Shop) -> float:
-    """How alike the styles of an age band are among even and odd shoppers (covariance of shares, in 1/1000)."""
+    """How alike what age bands favour is among even and odd shoppers: correlation of their shares of styles."""
     age = draw_profiles(np.arange(shop.config.users), shop.config, Streams(shop.config.seed)).age
     valid = shop.first["item"] >= 0
     user, item = shop.sessions["user"][valid], shop.first["item"][valid]
@@ -195,7 +153,7 @@ def user_features(shop: Shop) -> float:
         np.add.at(table, (age[user[own]], shop.catalogue.style[item[own]]), 1.0)
         share = table / table.sum(axis=1, keepdims=True)
         tables.append(share - share.mean(axis=0))
-    return float(1000 * (tables[0] * tables[1]).mean())
+    return float(np.corrcoef(tables[0].ravel(), tables[1].ravel())[0, 1])
 
 
 def image_vectors(shop: Shop) -> float:
@@ -205,14 +163,14 @@ def image_vectors(shop: Shop) -> float:
 
 def bids(shop: Shop) -> float:
     """Mean bid of items in the first place over that of items in the others, less 1."""
-    shown = shop.of(IMPRESSION)
+    shown = shop.of("impression")
     bid = shop.catalogue.bid[shown["item"]]
     return float(bid[shown["position"] == 0].mean() / bid[shown["position"] > 0].mean() - 1.0)
 
 
 def fraud_bursts(shop: Shop) -> float:
     """Most purchases of one item within one hour of the clock."""
-    paid = shop.events["action"] == PURCHASE
+    paid = shop.events["action"] == ACTION_CODES["purchase"]
     pairs = np.stack([shop.events["item"][paid], shop.events["time"][paid] // HOUR])
     return float(np.unique(pairs, axis=1, return_counts=True)[1].max())
 
@@ -226,7 +184,7 @@ def new_users(shop: Shop) -> float:
 
 def new_items(shop: Shop) -> float:
     """Share of views, in the last tenth of the log, of items never viewed before its last fifth."""
-    views = shop.of(VIEW)
+    views = shop.of("view")
     day = (views["time"] - START) / DAY / shop.config.days
     known = np.unique(views["item"][day < LATE_SHARE])
     return float((~np.isin(views["item"][day >= 0.9], known)).mean())
@@ -234,7 +192,7 @@ def new_items(shop: Shop) -> float:
 
 def chinese(shop: Shop) -> float:
     """Share of searches in Chinese."""
-    return float((shop.of(SEARCH)["query"] % 2).mean())
+    return float((shop.of("search")["query"] % 2).mean())
 
 
 HABITS: dict[str, Callable[[Shop], float]] = {
@@ -268,7 +226,7 @@ HABITS: dict[str, Callable[[Shop], float]] = {
 
 def _kinship(shop: Shop, alike: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.generic]]) -> float:
     """Return how alike the first views of a shopper's neighbouring sessions are, less that of strangers' sessions."""
-    row, after = _followed(shop)
+    row, after = shop.followed()
     item, leaf = shop.first["item"], shop.first["leaf"]
     valid = (item[row] >= 0) & (item[after] >= 0) & (leaf[row] != leaf[after])
     one, two = item[row[valid]], item[after[valid]]
@@ -280,44 +238,55 @@ def _kinship(shop: Shop, alike: Callable[[NDArray[np.int64], NDArray[np.int64]],
     return float(alike(one, two).mean() - np.mean(strangers))
 
 
-def _followed(shop: Shop) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows of sessions that another one of the shopper follows, and the rows of those."""
-    user = shop.sessions["user"]
-    row = np.flatnonzero(user[1:] == user[:-1])
-    return row, row + 1
+def _triples(shop: Shop, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the items viewed, in order, on lists of wanted sessions with exactly three views, ``[lists, 3]``."""
+    views = shop.of("view", wanted)
+    page = (session_key(views)) * 2 + views["page"]
+    _, first, count = np.unique(page, return_index=True, return_counts=True)
+    triple: NDArray[np.int64] = views["item"][first[count == 3][:, None] + np.arange(3)]
+    return triple
 
 
-def _adjacency(
-    shop: Shop,
-    related: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.bool_]],
-    sessions: NDArray[np.int64] | None = None,
-) -> float:
-    """Return (related neighbours among the views of a list) / (how many a shuffled order would have) - 1."""
-    views = shop.of(VIEW)
-    key = views["user"] * 100 + views["session"]
-    if sessions is not None:
-        keep = np.isin(key, sessions)
-        views, key = {name: column[keep] for name, column in views.items()}, key[keep]
-    page = key * 2 + views["page"]
-    lists, number, count = np.unique(page, return_inverse=True, return_counts=True)
-    item = views["item"]
-    near = expected = 0.0
-    for step in range(1, int(count.max())):
-        one, two = item[:-step], item[step:]
-        pair = (number[:-step] == number[step:]) & related(one, two)
-        expected += float((2.0 / count[number[step:]][pair]).sum())
-        near += float(pair.sum()) if step == 1 else 0.0
-    return near / max(expected, 1e-9) - 1.0
+_PAIRS = ([0, 1, 0], [1, 2, 2])
+"""The pairs of three views: two of neighbours, then the other."""
 
 
-def _slopes(shop: Shop, action: int = VIEW) -> NDArray[np.float64]:
-    """Return how an item's log share of its category depends on (appeal, rating, seller); items in demand weigh more."""
+def _variant_pairs(shop: Shop, triple: NDArray[np.int64]) -> NDArray[np.bool_]:
+    product = shop.catalogue.product[triple]
+    same: NDArray[np.bool_] = product[:, _PAIRS[0]] == product[:, _PAIRS[1]]
+    return same
+
+
+def _substitute_pairs(shop: Shop, triple: NDArray[np.int64]) -> NDArray[np.bool_]:
+    shelf = (shop.catalogue.leaf * len(STYLES) + shop.catalogue.style)[triple]
+    alike: NDArray[np.bool_] = (shelf[:, _PAIRS[0]] == shelf[:, _PAIRS[1]]) & ~_variant_pairs(shop, triple)
+    return alike
+
+
+def _adjacency(related: NDArray[np.bool_], keep: NDArray[np.bool_]) -> float:
+    """Return related neighbours over two thirds of all related pairs, as a shuffled order has, less 1."""
+    kept = related[keep]
+    return float(kept[:, :2].sum() / (2.0 / 3.0 * max(int(kept.sum()), 1)) - 1.0)
+
+
+def _slopes(shop: Shop) -> tuple[float, float, float]:
+    """Return how the log of an item's impressions depends on (appeal, rating, seller), given its category.
+
+    A Poisson regression over first lists of sessions that keep to one topic; the first place, which may have been
+    sold, is left out, and so are items that were not there throughout.
+    """
     catalogue = shop.catalogue
-    events = shop.of(action)
-    keep = events["position"] > 0  # the first place may have been sold
-    steady = (catalogue.available_from == START) & (catalogue.available_until > shop.events["time"].max())
-    counts = np.bincount(events["item"][keep], minlength=len(catalogue))
-    leaves = np.eye(len(LEAVES))[catalogue.leaf]
-    seller = 1.0 - catalogue.seller_group
-    known = np.concatenate([np.stack([catalogue.appeal, catalogue.rating, seller], axis=1), leaves], axis=1)
-    return np.asarray(np.linalg.lstsq(known[steady], np.log1p(counts[steady]), rcond=None)[0][:3])
+    shown = shop.of("impression", (shop.sessions["intent"] != BROWSE) & (shop.sessions["reason"] == TASTE))
+    keep = (shown["position"] > 0) & (shown["page"] == 0)
+    counts = np.bincount(shown["item"][keep], minlength=len(catalogue))
+    there = (catalogue.available_from == START) & (catalogue.available_until > shop.events["time"].max())
+    known = np.stack([catalogue.appeal, catalogue.rating, 1.0 - catalogue.seller_group], axis=1)
+    known = np.concatenate([known, np.eye(len(LEAVES))[catalogue.leaf]], axis=1)[there]
+    slope = np.zeros(known.shape[1])
+    slope[3:] = np.log(counts[there].mean() + 1e-9)
+    for _ in range(30):
+        expected = np.exp(known @ slope)
+        bend = (known.T * expected) @ known + 1e-6 * np.eye(len(slope))
+        step = np.linalg.solve(bend, known.T @ (counts[there] - expected))
+        slope += np.clip(step, -1.0, 1.0)
+    return float(slope[0]), float(slope[1]), float(slope[2])

@@ -71,9 +71,7 @@ class Clicks:
     """Clicked here, but not if every place were looked at alike."""
 
 
-def show_lists(
-    asked: Asked, shoppers: Shoppers, catalogue: Catalogue, config: BazaarConfig, streams: Streams
-) -> Shown:
+def show_lists(asked: Asked, shoppers: Shoppers, catalogue: Catalogue, config: BazaarConfig, streams: Streams) -> Shown:
     """Draw the lists: items by what the shop knows of the shopper's utilities, places at random, the first one sold."""
     length = config.list_length
     item = np.full((len(asked.row), length), -1, dtype=np.int64)
@@ -113,8 +111,13 @@ def utilities(
 
 
 def click(
-    asked: Asked, shown: Shown, clicks: NDArray[np.int64], shoppers: Shoppers, catalogue: Catalogue,
-    config: BazaarConfig, streams: Streams,
+    asked: Asked,
+    shown: Shown,
+    clicks: NDArray[np.int64],
+    shoppers: Shoppers,
+    catalogue: Catalogue,
+    config: BazaarConfig,
+    streams: Streams,
 ) -> Clicks:
     """Draw what is clicked in each list: one choice after the other, without replacement.
 
@@ -132,7 +135,11 @@ def click(
 
 
 def _choose(
-    asked: Asked, shown: Shown, clicks: NDArray[np.int64], noise: NDArray[np.float64], catalogue: Catalogue,
+    asked: Asked,
+    shown: Shown,
+    clicks: NDArray[np.int64],
+    noise: NDArray[np.float64],
+    catalogue: Catalogue,
     config: BazaarConfig,
 ) -> NDArray[np.int64]:
     """Return the places chosen, ``[lists, MOST_CLICKS]``, -1 padded."""

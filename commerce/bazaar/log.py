@@ -36,7 +36,7 @@ class Log:
             taken.append(np.broadcast_to(column, keep.shape)[keep])
         self._events.append(tuple(taken))
 
-    def sessions(self, **columns: NDArray[np.int64]) -> None:
+    def sessions(self, **columns: ArrayLike) -> None:
         """Add one row for each session."""
         self._sessions.append(tuple(np.asarray(columns[name], dtype=np.int64) for name in SESSION_COLUMNS))
 

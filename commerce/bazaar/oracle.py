@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from commerce.bazaar import intents
 from commerce.bazaar.beliefs import CLOSING, FREE, PAIR, REFILL, Belief, Beliefs
 from commerce.bazaar.catalogue import build_catalogue
-from commerce.bazaar.estimates import estimate_tastes, estimate_likings
+from commerce.bazaar.estimates import estimate_likings, estimate_tastes
 from commerce.bazaar.expectations import Worth
 from commerce.bazaar.lists import MATCH_BONUS, NAMED_BONUS, SELLER_BONUS
 from commerce.bazaar.planning import REFILL_BONUS, SHORTLIST_BONUS, WANTED
@@ -23,7 +24,7 @@ from commerce.bazaar.reading import Journal
 from commerce.bazaar.shoppers import LIST_KNOWLEDGE, common_utility, draw_profiles
 from commerce.bazaar.streams import Streams
 from commerce.bazaar.words import LEAVES
-from commerce.columns import NO_ITEM
+from commerce.columns import NO_ITEM, NO_QUERY
 from commerce.histories import Histories
 from commerce.records import Requests
 from configs.schema import BazaarConfig
@@ -78,12 +79,14 @@ class Oracle:
         return items, scores
 
     def intents(self, histories: Histories, requests: Requests) -> NDArray[np.float32]:
-        """Return the probability of each intent given what is visible, ``[requests, 3]``."""
+        """Return the probability of each label of ``commerce.intent`` given what is visible, ``[requests, 3]``."""
         journal, beliefs = self._read(histories)
         intent = np.zeros((len(requests), 3), dtype=np.float32)
         for rows in _blocks(len(requests)):
             tastes = self._tastes(journal, histories, requests, rows)
-            intent[rows] = beliefs.judge(requests, rows, tastes).weight.sum(axis=1)
+            meant = beliefs.judge(requests, rows, tastes).weight.sum(axis=1)
+            searched = (requests.query[rows] != NO_QUERY)[:, None]
+            intent[rows] = np.where(searched, meant @ _labels(0.0), meant @ _labels(self._config.intent_relevance))
         return intent
 
     def _read(self, histories: Histories) -> tuple[Journal, Beliefs]:
@@ -104,7 +107,7 @@ class Oracle:
         visits = np.zeros((len(rows), len(LEAVES)), dtype=np.float32)
         np.add.at(visits, (triples[0], triples[2]), 1.0)
         profiles = draw_profiles(self._shopper[requests.user[rows]], self._config, self._streams)
-        return estimate_tastes(visits, profiles, self._config, self._streams)
+        return estimate_tastes(visits, profiles, self._config, self._streams).astype(np.float64)
 
     def _likings(
         self, journal: Journal, histories: Histories, requests: Requests, rows: NDArray[np.int64]
@@ -177,3 +180,17 @@ def _visible(
     owner = np.repeat(np.arange(len(rows)), counts)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return owner, first[owner] + within
+
+
+def _labels(wander: float) -> NDArray[np.float64]:
+    """Return how sessions of each intent (row) are labelled (column) by what they show, ``[3, 3]``.
+
+    A cart makes buy. Else several views in a category make compare: certain on a topic with two clicks, rare on a
+    feed, ``wander`` of whose slots are of other categories. What remains is browse.
+    """
+    one_click = (intents.FEWEST_CLICKS == 1) / intents.SPAN_CLICKS * (1.0 - intents.SECOND_LIST)
+    several = 1.0 - one_click
+    several[intents.BROWSE] *= 1.0 - wander
+    compare = (1.0 - intents.CART) * several
+    table: NDArray[np.float64] = np.stack([1.0 - compare - intents.CART, compare, intents.CART], axis=1)
+    return table

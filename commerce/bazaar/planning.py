@@ -81,7 +81,7 @@ def plan_sessions(
     config: BazaarConfig,
     streams: Streams,
 ) -> Plan:
-    """Decide the sessions of one turn: a refill first, else a purchase after comparing, else a complement, else taste."""
+    """Decide the sessions of one turn: a refill, else a purchase after comparing, else a complement, else taste."""
     user, time = shoppers.user[row], shoppers.times[row, turn]
     used_up = (memory.refill[row] >= 0) & (memory.refill_time[row] <= time)
     refill = used_up & (streams.uniform("repeats", user, turn) < config.repeats)

@@ -77,7 +77,7 @@ class Journal:
         """
         first = self.sessions.first[row]
         views, favorites = self._views[end] - self._views[first], self._favorites[end] - self._favorites[first]
-        log = np.log(_click_table(second=ongoing))[np.minimum(views, 2 * intents.MOST_CLICKS)]
+        log: NDArray[np.float64] = np.log(_click_table(second=ongoing))[np.minimum(views, 2 * intents.MOST_CLICKS)]
         feed = self.sessions.query[row] == NO_QUERY
         several = feed & (self._elsewhere[end] > self._elsewhere[first])
         focused = feed & (views > 1) & ~several

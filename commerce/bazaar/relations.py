@@ -50,7 +50,7 @@ def declared_relations(catalogue: Catalogue) -> Edges:
 def _pairs(
     sought: NDArray[np.int64], shelf: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (item, other) with ``shelf[other] == sought[item]``, at most ``count`` others that follow the item's code."""
+    """Return (item, other) with ``shelf[other] == sought[item]``: ``count`` others at most, from the item's code on."""
     order = np.argsort(shelf, kind="stable")
     first = np.searchsorted(shelf[order], sought, side="left")
     size = np.searchsorted(shelf[order], sought, side="right") - first

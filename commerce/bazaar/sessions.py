@@ -65,7 +65,7 @@ def simulate(shoppers: Shoppers, catalogue: Catalogue, config: BazaarConfig, str
 
 
 def _visit(plan: Plan, memory: Memory, log: Log, world: World) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Play the sessions of a turn; return the items viewed ``[sessions, clicks]`` and the item bought ``[sessions]``."""
+    """Play the sessions of a turn; return the items viewed, ``[sessions, clicks]``, and bought, ``[sessions]``."""
     asked = _ask(plan, memory)
     query = _first_query(plan, asked, world)
     browsing = (plan.intent == intents.BROWSE) & (query.number < 0)
