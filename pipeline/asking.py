@@ -11,23 +11,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from commerce.columns import NO_QUERY
-from commerce.edges import Edges
 from commerce.histories import Histories
 from commerce.records import Requests
 from commerce.seen import seen_pairs
 from configs.schema import Config
 from pipeline.run_folder import RunFolder
+from retrieval import opening
 from retrieval.filters import NOTHING, Allowed
 from retrieval.index import ItemIndex
-from retrieval.sources import (
-    Ask,
-    AssociationSource,
-    PopularitySource,
-    RepeatSource,
-    Source,
-    VectorSource,
-    action_weights,
-)
+from retrieval.sources import Ask, Source
 
 BASELINES = {
     "popularity": "popularity",
@@ -102,7 +94,7 @@ def blocks(
 def open_sources(
     names: Sequence[str], statistics: Path, config: Config, index: ItemIndex | None = None, texts: Path | None = None
 ) -> dict[str, Source]:
-    """Build candidate sources by name.
+    """Build candidate sources as the config has them.
 
     Args:
         names: as in ``retrieval.sources``.
@@ -112,28 +104,16 @@ def open_sources(
         texts: ``item_texts.parquet``, for ``lexical``.
     """
     settings = config.retrieval
-
-    def build(name: str) -> Source:
-        if name == "vectors":
-            if index is None:
-                raise ValueError("source `vectors` needs the item index")
-            return VectorSource(index)
-        if name == "associations":
-            return AssociationSource(Edges.load(statistics / "associations.npz"), settings.associations_halflife)
-        if name == "repeats":
-            weights = action_weights(config.prepare.targets, settings.repeats_others)
-            return RepeatSource(weights, settings.repeats_halflife_days)
-        if name == "popularity":
-            return PopularitySource(np.load(statistics / "popularity.npy"))
-        if name == "lexical" and texts is not None:
-            from retrieval.lexical import LexicalSource
-
-            items = pq.read_table(texts).sort_by("item")["text"].to_pylist()
-            lexical: Source = LexicalSource(items)
-            return lexical
-        raise ValueError(f"no source {name!r}")
-
-    return {name: build(name) for name in names}
+    return opening.open_sources(
+        names,
+        statistics,
+        associations_halflife=settings.associations_halflife,
+        repeats_targets=config.prepare.targets,
+        repeats_others=settings.repeats_others,
+        repeats_halflife_days=settings.repeats_halflife_days,
+        index=None if index is None else lambda: index,
+        texts=None if texts is None else lambda: pq.read_table(texts).sort_by("item")["text"].to_pylist(),
+    )
 
 
 def statistics_folder(run: RunFolder, window: str) -> Path:

@@ -23,6 +23,7 @@ from pipeline.asking import Shop, blocks, open_sources
 from pipeline.stage import Outcome, Work
 from retrieval.blending import find_candidates
 from retrieval.index import ItemIndex
+from retrieval.opening import ASSOCIATIONS, POPULARITY
 from retrieval.sources import Source, empty
 from retrieval.weights import CUT, Blend, learn_blend
 
@@ -80,7 +81,7 @@ def _count(work: Work, shop: Shop) -> str:
         folder = work.out / "statistics" / window
         folder.mkdir(parents=True)
         events = counted_events(warehouse, shop.histories, cuts[window], scratch / f"{window}.parquet")
-        np.save(folder / "popularity.npy", count_popularity(events, shop.items, targets, settings.popularity_days))
+        np.save(folder / POPULARITY, count_popularity(events, shop.items, targets, settings.popularity_days))
         edges = count_associations(
             events,
             shop.items,
@@ -89,7 +90,7 @@ def _count(work: Work, shop: Shop) -> str:
             forward=settings.associations_forward,
             neighbours=settings.neighbours,
         )
-        edges.save(folder / "associations.npz")
+        edges.save(folder / ASSOCIATIONS)
         said.append(f"{window} {len(edges.other):,}")
     warehouse.disconnect()
     return f"associations counted before each window: {', '.join(said)}"

@@ -8,7 +8,7 @@ NumPy and FAISS only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -156,7 +156,7 @@ def empty(requests: int, k: int) -> Ranked:
     return np.full((requests, k), NO_ITEM, dtype=np.int32), np.full((requests, k), -np.inf, dtype=np.float32)
 
 
-def action_weights(targets: dict[str, float], others: float) -> NDArray[np.float32]:
+def action_weights(targets: Mapping[str, float], others: float) -> NDArray[np.float32]:
     """Return what each action counts, float32 ``[actions]``: its weight in ``targets``, else ``others``."""
     weights = np.full(len(ACTION_CODES), others, dtype=np.float32)
     for action, weight in targets.items():

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from commerce.edges import Edges
+from retrieval import opening
 from retrieval.index import ItemIndex
-from retrieval.sources import AssociationSource, PopularitySource, RepeatSource, Source, VectorSource, action_weights
+from retrieval.sources import Source
 from serving.manifest import BundleError
 
 SERVED = ("vectors", "associations", "repeats", "popularity")
@@ -24,18 +22,15 @@ def open_sources(folder: Path, settings: Mapping[str, Any]) -> dict[str, Source]
         folder: of the bundle.
         settings: of its manifest.
     """
-    return {name: _open(name, folder, settings) for name in settings["sources"]}
-
-
-def _open(name: str, folder: Path, settings: Mapping[str, Any]) -> Source:
-    statistics = folder / "statistics"
-    if name == "vectors":
-        return VectorSource(ItemIndex.load(folder / "index"))
-    if name == "associations":
-        return AssociationSource(Edges.load(statistics / "associations.npz"), settings["associations_halflife"])
-    if name == "repeats":
-        weights = action_weights(settings["repeats_targets"], settings["repeats_others"])
-        return RepeatSource(weights, settings["repeats_halflife_days"])
-    if name == "popularity":
-        return PopularitySource(np.load(statistics / "popularity.npy", allow_pickle=False))
-    raise BundleError(f"{folder} names the source {name!r}, but this version serves {', '.join(SERVED)}")
+    unserved = [name for name in settings["sources"] if name not in SERVED]
+    if unserved:
+        raise BundleError(f"{folder} names the source {unserved[0]!r}, but this version serves {', '.join(SERVED)}")
+    return opening.open_sources(
+        settings["sources"],
+        folder / "statistics",
+        associations_halflife=settings["associations_halflife"],
+        repeats_targets=settings["repeats_targets"],
+        repeats_others=settings["repeats_others"],
+        repeats_halflife_days=settings["repeats_halflife_days"],
+        index=lambda: ItemIndex.load(folder / "index"),
+    )

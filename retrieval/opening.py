@@ -1,0 +1,68 @@
+"""Candidate sources by name, over a folder of counts: the same in the pipeline and in serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from commerce.edges import Edges
+from retrieval.index import ItemIndex
+from retrieval.sources import AssociationSource, PopularitySource, RepeatSource, Source, VectorSource, action_weights
+
+ASSOCIATIONS, POPULARITY = "associations.npz", "popularity.npy"
+"""Files of a window's counts."""
+
+
+def open_sources(
+    names: Sequence[str],
+    statistics: Path,
+    *,
+    associations_halflife: float,
+    repeats_targets: Mapping[str, float],
+    repeats_others: float,
+    repeats_halflife_days: float,
+    index: Callable[[], ItemIndex] | None = None,
+    texts: Callable[[], Sequence[str]] | None = None,
+) -> dict[str, Source]:
+    """Build the sources named; what one needs is only read where it is named.
+
+    Args:
+        names: of ``vectors``, ``associations``, ``repeats``, ``popularity`` and ``lexical``.
+        statistics: folder with ``associations.npz`` and ``popularity.npy``.
+        associations_halflife: in moments.
+        repeats_targets: action -> what one event counts in ``repeats``.
+        repeats_others: what an event of any other action counts.
+        repeats_halflife_days: after which an event counts half.
+        index: opens the item index.
+        texts: reads the items' texts, by item code.
+
+    Raises:
+        ValueError: for a name that is not known, or a source that lacks what it needs.
+    """
+
+    def vectors() -> Source:
+        if index is None:
+            raise ValueError("source `vectors` needs the item index")
+        return VectorSource(index())
+
+    def lexical() -> Source:
+        if texts is None:
+            raise ValueError("source `lexical` needs the item texts")
+        # bm25s and jieba are no part of the runtime.
+        from retrieval.lexical import LexicalSource
+
+        return LexicalSource(texts())
+
+    builders: dict[str, Callable[[], Source]] = {
+        "vectors": vectors,
+        "associations": lambda: AssociationSource(Edges.load(statistics / ASSOCIATIONS), associations_halflife),
+        "repeats": lambda: RepeatSource(action_weights(repeats_targets, repeats_others), repeats_halflife_days),
+        "popularity": lambda: PopularitySource(np.load(statistics / POPULARITY, allow_pickle=False)),
+        "lexical": lexical,
+    }
+    unknown = [name for name in names if name not in builders]
+    if unknown:
+        raise ValueError(f"no candidate source is called {', '.join(unknown)}; there are {', '.join(builders)}")
+    return {name: builders[name]() for name in names}
