@@ -21,6 +21,7 @@ from commerce.bazaar.words import (
     STYLES,
 )
 from commerce.columns import DAY
+from configs.errors import InputError
 from configs.schema import BazaarConfig
 
 START = 1_767_571_200 * 1_000_000
@@ -76,10 +77,10 @@ def build_catalogue(config: BazaarConfig, streams: Streams) -> Catalogue:
     """Draw the catalogue of ``config``.
 
     Raises:
-        ValueError: if there are fewer items than two per leaf category.
+        InputError: if there are fewer items than two per leaf category.
     """
     if config.items < MIN_ITEMS:
-        raise ValueError(
+        raise InputError(
             f"bazaar.items is {config.items}, but the shop has {len(LEAVES)} categories and needs two items in each; "
             f"set bazaar.items to {MIN_ITEMS} or more"
         )

@@ -27,6 +27,7 @@ from commerce.bazaar.words import LEAVES
 from commerce.columns import NO_ITEM, NO_QUERY
 from commerce.histories import Histories
 from commerce.records import Requests
+from configs.errors import InputError
 from configs.schema import BazaarConfig
 
 BLOCK = 512
@@ -45,7 +46,7 @@ class Oracle:
         queries: text of each query code.
 
     Raises:
-        ValueError: if the ids are not those of this shop.
+        InputError: if the ids are not those of this shop.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Oracle:
     ) -> None:
         self._number = np.array([int(item[1:]) for item in item_ids], dtype=np.int64)
         if not np.array_equal(np.sort(self._number), np.arange(config.items)):
-            raise ValueError(
+            raise InputError(
                 f"the oracle knows a bazaar of {config.items} items, but {len(item_ids)} ids came that are not "
                 "all its own; give it the section bazaar of the config that the log was made from"
             )
