@@ -11,6 +11,7 @@ import pytest
 TINY = (
     "bazaar.users=300",
     "bazaar.items=200",
+    "text.train_steps=60",
     "towers.max_epochs=2",
     "ranking.train_requests=100",
     "evaluate.bootstrap=200",
