@@ -246,8 +246,10 @@ class TowersConfig:
     """First value of the learnable temperature that divides the cosine."""
     tuning: str = "frozen"
     """Text encoder: ``frozen`` (vectors cached) or ``full`` (trained along; for small encoders)."""
+    tuned_texts: int = 128
+    """Texts that a step of ``tuning: full`` encodes anew, at most, of its targets and of its queries each."""
     batch_users: int = 128
-    """Histories in a batch."""
+    """Histories in a batch, on average: batches are cut so that each holds about equally many events."""
     max_epochs: int = 50
     """Epochs at most."""
     patience: int = 5
@@ -336,7 +338,7 @@ class RankingConfig:
     """Language model that the cross-encoder starts from, BERT-like; empty: ``text.encoder``."""
     layers: int = 2
     """Its lowest layers that are kept."""
-    depth: int = 20
+    depth: int = 50
     """Candidates per request that are re-ordered."""
     list_length: int = 20
     """Candidates in a training list, the relevant ones included."""
@@ -352,8 +354,12 @@ class RankingConfig:
     """Width of the layer in which text and numeric features meet."""
     dropout: float = 0.1
     """Dropout on that layer while training."""
+    number_steps: int = 200
+    """Steps, over all lists at once, in which the heads learn from the numeric features before the texts join."""
+    number_learning_rate: float = 5e-3
+    """Learning rate of these steps."""
     epochs: int = 2
-    """Passes over the training lists."""
+    """Passes over the training lists, texts included."""
     learning_rate: float = 5e-5
     """Peak learning rate of the language model."""
     head_learning_rate: float = 1e-3

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from configs.schema import TextConfig
-from learning.encoder_folder import EncoderFolder, open_encoder
+from learning.encoder_folder import EncoderFolder
 from learning.language_model import TextEncoder, load_text_encoder
 from learning.text_cache import TextCache
 from learning.tokens import load_tokenizer, token_ids
@@ -73,29 +73,18 @@ def encode(
     return vectors[place]
 
 
-def text_vectors(
-    texts: Sequence[str], text: TextConfig, *, kind: str, trained: Path | None = None, progress: bool = True
-) -> NDArray[np.float32]:
-    """Return the frozen encoder's vector of each text, ``[texts, text_dim]``, out of the cache where it is there.
-
-    Args:
-        texts: without prefix; an empty text gets the zero vector.
-        text: the ``text`` section.
-        kind: ``item`` or ``query``, which decides the prefix.
-        trained: folder of the shop's own encoder, where ``text.encoder`` is ``train``.
-        progress: whether to show a progress bar.
-
-    Raises:
-        EncoderError: if the encoder is not there.
-    """
-    folder = open_encoder(text, trained)
-    return folder_vectors(texts, folder, text, kind=kind, progress=progress)
-
-
 def folder_vectors(
     texts: Sequence[str], folder: EncoderFolder, text: TextConfig, *, kind: str, progress: bool = True
 ) -> NDArray[np.float32]:
-    """Return what ``text_vectors`` does, for an encoder folder that is already open."""
+    """Return the encoder's vector of each text, ``[texts, text_dim]``, out of the cache where it is there.
+
+    Args:
+        texts: without prefix; an empty text gets the zero vector.
+        folder: of the encoder, as ``open_encoder`` finds it.
+        text: the ``text`` section: how the encoder is run.
+        kind: ``item`` or ``query``, which decides the prefix.
+        progress: whether to show a progress bar.
+    """
     prefix = folder.item_prefix if kind == "item" else folder.query_prefix
     cache = TextCache(Path(text.cache), f"{folder.fingerprint()} {text.precision}")
     full = [prefix + one if one else "" for one in texts]

@@ -92,13 +92,13 @@ def check_fit(texts_by_field: Mapping[str, Sequence[str]], text: TextConfig, tra
     refused = [fit for fit in fits if fit.worst > text.refuse_share and fit.share >= _REFUSABLE_SHARE]
     if refused:
         raise EncoderError(
-            f"the encoder {text.encoder} cannot read these texts ({'; '.join(fit.line() for fit in refused)}; at most "
-            f"{text.refuse_share:.0%} is allowed by text.refuse_share). Choose an encoder made for this language, or set "
-            "text.encoder=train to train one on the shop's own texts"
+            f"the encoder {text.encoder} cannot read these texts ({'; '.join(fit.line() for fit in refused)}; "
+            f"at most {text.refuse_share:.0%} is allowed by text.refuse_share). Choose an encoder made for this "
+            "language, or set text.encoder=train to train one on the shop's own texts"
         )
     warnings = [
-        f"warning: {fit.line()} (above text.warn_share {text.warn_share:.0%}); text.encoder=train, or an encoder made for "
-        "this language, would read more"
+        f"warning: {fit.line()} (above text.warn_share {text.warn_share:.0%}); text.encoder=train, or an encoder made "
+        "for this language, would read more"
         for fit in fits
         if fit.worst > text.warn_share
     ]

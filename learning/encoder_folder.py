@@ -125,7 +125,8 @@ def _in_package(name: str) -> Path:
     if len(models) != 1:
         held = ", ".join(str(model.relative_to(roots[0])) for model in models) or "none"
         raise EncoderError(
-            f"text.encoder: package:{name} must hold one transformers model, found: {held}; name it as package:{package}/FOLDER"
+            f"text.encoder: package:{name} must hold one transformers model, found: {held}; "
+            f"name it as package:{package}/FOLDER"
         )
     return models[0]
 

@@ -68,24 +68,22 @@ def train_shop_encoder(
     losses = _train(encoder, tokenizer, distinct, pairs, text, seed)
     _write(encoder, tokenizer, folder, text)
     return [
-        f"encoder trained on {len(distinct):,} texts and {len(pairs):,} searches: {tokenizer.get_vocab_size():,} tokens, "
-        f"loss {np.mean(losses[:20]):.2f} -> {np.mean(losses[-20:]):.2f} in {len(losses)} steps"
+        f"encoder trained on {len(distinct):,} texts and {len(pairs):,} searches: "
+        f"{tokenizer.get_vocab_size():,} tokens, loss {np.mean(losses[:20]):.2f} -> {np.mean(losses[-20:]):.2f} in {len(losses)} steps"
     ]
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     """Return a WordPiece tokenizer in lower case, without accents, whose Han letters stand alone.
 
-    It knows every letter, alone and inside a word, and the most frequent words; other words are spelt. The library's own
-    trainer breaks ties differently every time, so that one seed would not give one encoder.
+    It knows every letter, alone and inside a word, and the most frequent words; other words are spelt. The library's
+    own trainer breaks ties differently every time, so that one seed would not give one encoder.
     """
     normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.BertNormalizer(lowercase=True, handle_chinese_chars=True)]
     )
     splitter = pre_tokenizers.BertPreTokenizer()
-    words = Counter(
-        word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
-    )
+    words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     tokens = dict.fromkeys([*_SPECIAL, *_letters(words)])
     for word, _ in sorted(words.items(), key=lambda entry: (-entry[1], entry[0])):
         if len(tokens) >= vocabulary:
@@ -105,8 +103,8 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
 
 
 def _letters(words: Counter[str]) -> list[str]:
-    """Return the letters of the words, most frequent first, and all of the Latin ones; each also as one inside a word."""
-    counts = Counter({letter: 1 for letter in string.ascii_lowercase + string.digits})
+    """Return the letters of the words, most frequent first, and all Latin ones; each also as one inside a word."""
+    counts = Counter(string.ascii_lowercase + string.digits)
     for word, times in words.items():
         for letter in word:
             counts[letter] += times

@@ -19,14 +19,15 @@ from torch import Tensor
 from commerce.histories import Histories
 from configs.schema import Config
 from learning.encode import folder_vectors
-from learning.encoder_folder import EncoderFolder, open_encoder
+from learning.encoder_folder import EncoderFolder
 from learning.language_model import TextEncoder, load_text_encoder
 from learning.tokens import load_tokenizer
+from pipeline.encoders import towers_encoder
 from pipeline.graphs import export_graph
 from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
 from pipeline.run_folder import RunFolder
-from pipeline.torch_models import TorchModels, TorchReranker, UserGraph
+from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
 from serving.item_fields import save_item_fields
@@ -90,7 +91,7 @@ class BundleSource:
     @cached_property
     def encoder(self) -> EncoderFolder:
         """Where the text encoder lies and how it is read."""
-        return open_encoder(self.config.text, self.prepared / "encoder")
+        return towers_encoder(self.run, self.config.text)
 
     @cached_property
     def text_encoder(self) -> TextEncoder:
@@ -250,15 +251,18 @@ def _write_reranker(folder: Path, source: BundleSource) -> dict[str, Any] | None
     limits = {name: int(gate[name]) for name in ("depth", "context_tokens", "item_tokens")}
     path = encoder_path(source.run, source.config)
     load_tokenizer(path, sum(limits.values())).save(str(folder / "reranker_tokenizer.json"))
-    inputs = ("input_ids", "attention_mask", "token_type_ids")
     export_graph(
-        reranker.ranker.cross_encoder,
+        ListGraph(reranker.ranker.cross_encoder),
         folder / "reranker.onnx",
-        example=_pairs(reranker.ranker, 2, 9),
-        check=_pairs(reranker.ranker, 5, 13),
+        example=_list(reranker.ranker, 6, 2, 5),
+        check=_list(reranker.ranker, 9, 5, 7),
         outputs=["scores"],
-        free={**{name: {0: "pairs", 1: "tokens"} for name in inputs}, "features": {0: "pairs"}, "intent": {0: "pairs"}},
-        most={"tokens": limits["context_tokens"] + limits["item_tokens"]},
+        free={
+            **{name: {1: "context"} for name in ("context_ids", "context_mask")},
+            **{name: {0: "candidates", 1: "tokens"} for name in ("item_ids", "item_mask")},
+            "features": {0: "candidates"},
+        },
+        most={"context": limits["context_tokens"], "tokens": limits["item_tokens"]},
     )
     return {**limits, "features": gate["features"], "weights": source.reranker_weights}
 
@@ -316,15 +320,15 @@ def _users(towers: UserGraph, text_dim: int, users: int, events: int) -> dict[st
     }
 
 
-def _pairs(ranker: Ranker, pairs: int, tokens: int) -> dict[str, Tensor]:
-    """Return made-up pairs, the first of them padded."""
-    draw = torch.Generator().manual_seed(pairs)
-    texts = _tokens(pairs, tokens)
-    segments = torch.zeros(pairs, tokens, dtype=torch.int64)
-    segments[:, tokens // 3 :] = 1
+def _list(ranker: Ranker, context: int, candidates: int, tokens: int) -> dict[str, Tensor]:
+    """Return a made-up request, the first of its candidates padded."""
+    draw = torch.Generator().manual_seed(candidates)
+    items = _tokens(candidates, tokens)
     return {
-        **texts,
-        "token_type_ids": segments * texts["attention_mask"],
-        "features": torch.randn(pairs, len(ranker.features), generator=draw),
-        "intent": torch.softmax(torch.randn(pairs, 3, generator=draw), dim=1),
+        "context_ids": torch.arange(context)[None] % 5 + 1,
+        "context_mask": torch.ones(1, context, dtype=torch.int64),
+        "item_ids": items["input_ids"],
+        "item_mask": items["attention_mask"],
+        "features": torch.randn(candidates, len(ranker.features), generator=draw),
+        "intent": torch.softmax(torch.randn(1, 3, generator=draw), dim=1),
     }

@@ -6,6 +6,7 @@ import numpy as np
 
 from commerce.records import Requests
 from commerce.splits import WINDOWS
+from pipeline.encoders import towers_encoder
 from pipeline.stage import Outcome, Work
 from pipeline.tower_inputs import Prepared
 from towers.embed import embed_items, embed_users
@@ -17,7 +18,8 @@ def embed(work: Work) -> Outcome:
     """Write item, user and intent arrays."""
     prepared = Prepared.open(work.run.stage("prepare"))
     module = TwoTower.load_from_checkpoint(work.run.stage("train-towers") / "model.ckpt", map_location="cpu")
-    module.attach(prepared.catalogue(work.config.text, module.settings["id_min_events"]))
+    encoder = towers_encoder(work.run, work.config.text)
+    module.attach(prepared.catalogue(encoder, work.config.text, module.settings["id_min_events"]))
     items = embed_items(module)
     np.save(work.out / "item_vectors.npy", items)
     requests = Requests.read(prepared.folder / "requests.parquet")

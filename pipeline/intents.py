@@ -41,7 +41,7 @@ def fit_intent_head(module: TwoTower, prepared: Prepared, fit: Requests, seed: i
     fit_intents(module.intent, torch.from_numpy(states), torch.from_numpy(moments.label))
     asked = fit.where(fit.intent != NO_INTENT)
     if len(asked) < _FEWEST_TO_CALIBRATE:
-        return [f"intents: fitted on {len(moments):,} moments; too few labelled fit requests to calibrate ({len(asked)})"]
+        return [f"intents: fitted on {len(moments):,} moments; only {len(asked)} labelled fit requests, not calibrated"]
     *_, states = embed_users(module, items, AskedBatches(asked, histories, length))
     fit_temperature(module.intent, torch.from_numpy(states), torch.from_numpy(asked.intent.astype(np.int64)))
     with torch.no_grad():
@@ -63,7 +63,8 @@ def _last(histories: Histories, user: NDArray[np.int32], end: NDArray[np.int64])
 def _words(block: dict[str, dict[str, float] | int] | None) -> str:
     systems = {name: values for name, values in (block or {}).items() if isinstance(values, dict)}
     return ", ".join(
-        f"{name} macro-F1 {values['macro_f1']:.3f} log-loss {values['log_loss']:.3f}" for name, values in systems.items()
+        f"{name} macro-F1 {values['macro_f1']:.3f} log-loss {values['log_loss']:.3f}"
+        for name, values in systems.items()
     )
 
 

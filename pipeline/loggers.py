@@ -36,6 +36,7 @@ def training_loggers(tracking: TrackingConfig, folder: Path) -> list[Logger]:
                 chosen.append(_MAKERS[name](tracking, folder))
             except (ImportError, ModuleNotFoundError) as error:
                 raise InputError(
-                    f"tracking.loggers has {name!r}, whose package is missing ({error}); pip install {name}, or leave it out"
+                    f"tracking.loggers has {name!r}, whose package is missing ({error}); "
+                    f"pip install {name}, or leave it out"
                 ) from error
     return chosen

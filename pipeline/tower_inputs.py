@@ -15,7 +15,8 @@ from torch import Tensor
 from commerce.features import Vocabulary
 from commerce.histories import Histories
 from configs.schema import TextConfig
-from learning.encode import text_vectors
+from learning.encode import folder_vectors
+from learning.encoder_folder import EncoderFolder
 from towers.catalogue import Catalogue, UserFeatures
 from towers.item import ItemInputs
 from towers.module import Shape
@@ -44,14 +45,36 @@ class Prepared:
         counts: NDArray[np.int64] = np.bincount(trained[trained >= 0], minlength=items)
         return counts
 
-    def catalogue(self, text: TextConfig, id_min_events: int, shares: NDArray[np.float64] | None = None) -> Catalogue:
-        """Return the shop as the towers read it; texts are encoded, or come from the cache."""
-        folder = self.folder
-        texts = pq.read_table(folder / "item_texts.parquet")["text"].to_pylist()
-        queries = pq.read_table(folder / "queries.parquet")["text"].to_pylist()
-        trained = folder / "encoder"
-        vectors = torch.from_numpy(text_vectors(texts, text, kind="item", trained=trained))
-        asked = text_vectors(queries, text, kind="query", trained=trained) if queries else None
+    @property
+    def item_texts(self) -> list[str]:
+        """Product text by item code."""
+        texts: list[str] = pq.read_table(self.folder / "item_texts.parquet")["text"].to_pylist()
+        return texts
+
+    @property
+    def query_texts(self) -> list[str]:
+        """Search terms by query code."""
+        texts: list[str] = pq.read_table(self.folder / "queries.parquet")["text"].to_pylist()
+        return texts
+
+    def catalogue(
+        self,
+        encoder: EncoderFolder,
+        text: TextConfig,
+        id_min_events: int,
+        shares: NDArray[np.float64] | None = None,
+    ) -> Catalogue:
+        """Return the shop as the towers read it; texts are encoded, or come from the cache.
+
+        Args:
+            encoder: which reads the texts.
+            text: the ``text`` section: how it is run.
+            id_min_events: trainable events from which an item has an id residual.
+            shares: ``[items]``, each item's share among the trained targets; only training needs it.
+        """
+        folder, texts, queries = self.folder, self.item_texts, self.query_texts
+        vectors = torch.from_numpy(folder_vectors(texts, encoder, text, kind="item"))
+        asked = folder_vectors(queries, encoder, text, kind="query") if queries else None
         counts = self.events_of_items(len(texts))
         residual = np.where(counts >= id_min_events, np.cumsum(counts >= id_min_events), 0)
         availability = np.load(folder / "availability.npz")

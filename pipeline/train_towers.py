@@ -11,6 +11,7 @@ import lightning as L
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from torch import Tensor
 
 from commerce.columns import DAY
 from commerce.histories import Histories
@@ -18,15 +19,21 @@ from commerce.metrics import Relevant
 from commerce.records import Requests
 from commerce.seen import drop_seen
 from configs.schema import Config, TowersConfig
+from learning.encoder_folder import EncoderFolder
+from learning.language_model import load_text_encoder
+from learning.tokens import load_tokenizer, token_ids
+from pipeline.encoders import TUNED, prepared_encoder, write_tuned
 from pipeline.intents import fit_intent_head
 from pipeline.loggers import training_loggers
 from pipeline.stage import Outcome, Work
 from pipeline.tower_inputs import Prepared
 from towers.batches import BatchMaker, PoolPlan
+from towers.catalogue import Catalogue
 from towers.data import TowerData
 from towers.masks import Equivalents
 from towers.module import TwoTower
 from towers.targets import Targets
+from towers.texts import TunedTexts
 from towers.train import save_model, train, write_curve
 from towers.validation import AskedBatches
 from towers.windows import WindowPlan
@@ -41,11 +48,14 @@ def train_towers(work: Work) -> Outcome:
     started, cpu = time.perf_counter(), time.process_time()
     prepared = Prepared.open(work.run.stage("prepare"))
     data, shares = _data(work, prepared)
-    catalogue = prepared.catalogue(work.config.text, settings.id_min_events, shares)
+    encoder = prepared_encoder(work.run, work.config.text)
+    catalogue = prepared.catalogue(encoder, work.config.text, settings.id_min_events, shares)
 
     L.seed_everything(seed, verbose=False)
     module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
     module.attach(catalogue, steps=data.plan.steps * settings.max_epochs)
+    if settings.tuning == "full":
+        module.tune(*_tuned_texts(prepared, encoder, catalogue, settings.tuned_texts))
     loggers = training_loggers(work.config.tracking, work.run.root / "logs")
     best = train(module, data, settings, seed, work.scratch(), loggers)
     intents = fit_intent_head(module, prepared, data.validation.requests, seed)
@@ -62,12 +72,30 @@ def train_towers(work: Work) -> Outcome:
     }
     (work.out / "summary.json").write_text(json.dumps(summary, indent=1))
     save_model(module, best.file, work.out / "model.ckpt")
+    if module.item_texts is not None:
+        write_tuned(module.item_texts.encoder, encoder, work.out / TUNED)
     return Outcome(
         [
             f"best of {len(best.curve)} epochs: {best.epoch + 1}, NDCG@10 {best.value:.4f} on "
             f"{len(data.validation.requests):,} fit requests",
             *intents,
         ]
+    )
+
+
+def _tuned_texts(
+    prepared: Prepared, folder: EncoderFolder, catalogue: Catalogue, most: int
+) -> tuple[TunedTexts, TunedTexts]:
+    """Return the texts of items and of queries for training one encoder along."""
+    encoder, tokenizer = load_text_encoder(folder), load_tokenizer(folder.path, folder.max_tokens)
+
+    def tuned(texts: list[str], prefix: str, vectors: Tensor) -> TunedTexts:
+        rows = token_ids(tokenizer, [prefix + one if one else "" for one in texts])
+        return TunedTexts(encoder, [row if one else [] for row, one in zip(rows, texts, strict=True)], vectors, most)
+
+    return (
+        tuned(prepared.item_texts, folder.item_prefix, catalogue.items.text),
+        tuned(prepared.query_texts, folder.query_prefix, catalogue.queries),
     )
 
 
@@ -121,7 +149,8 @@ def _validation(config: Config, prepared: Prepared) -> AskedBatches:
     hidden: tuple[str, ...] = ()
     if config.evaluate.filter_seen or not config.towers.repeats:
         hidden = targets
-        new = drop_seen(Relevant(fit.offsets, fit.items, fit.gains), prepared.histories, fit.user, fit.history_end, targets)
+        relevant = Relevant(fit.offsets, fit.items, fit.gains)
+        new = drop_seen(relevant, prepared.histories, fit.user, fit.history_end, targets)
         fit = replace(fit, offsets=new.offsets, items=new.items, gains=new.gains).where(new.counts > 0)
     return AskedBatches(fit, prepared.histories, config.towers.history_length, hide_seen=hidden)
 

@@ -19,7 +19,7 @@ def embed_items(module: TwoTower) -> Floats:
     """Return the vectors of all items of the attached catalogue, float32 ``[items, dim]``, unit length."""
     module.eval()
     codes = torch.arange(len(module.facts.items))
-    parts = [module.item.encode(module.facts.items.rows(part)) for part in codes.split(_ITEMS_AT_ONCE)]
+    parts = [module.encode_items(part) for part in codes.split(_ITEMS_AT_ONCE)]
     return torch.cat(parts).numpy()
 
 
@@ -32,8 +32,8 @@ def embed_users(module: TwoTower, items: Floats, batches: AskedBatches) -> tuple
         items: ``[items, dim]`` of ``embed_items``.
         batches: the requests.
 
-    Returns: ``(vectors, intents, states)``, float32 ``[requests, dim]``, ``[requests, 3]`` and ``[requests, dim]``, in the
-    order of the requests.
+    Returns: ``(vectors, intents, states)``, float32 ``[requests, dim]``, ``[requests, 3]`` and ``[requests, dim]``,
+    in the order of the requests.
     """
     module.eval()
     dim, size = items.shape[1], len(batches.requests)

@@ -44,7 +44,8 @@ class ItemTower(nn.Module):
     """unit(projection(text, features, given vectors) + id residual).
 
     The residual exists only for items with enough events, is at most ``id_cap`` times as long as the rest, and is
-    dropped for a share of the items in a training step, so that the rest learns to stand alone, as it must for a new item.
+    dropped for a share of the items in a training step, so that the rest learns to stand alone, as it must for a new
+    item.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
@@ -19,6 +19,7 @@ from towers.intent import IntentHead
 from towers.item import ItemTower
 from towers.losses import catalogue_loss, pool_chance, pool_loss
 from towers.masks import excluded, not_available, repeats
+from towers.texts import TunedTexts, mix
 from towers.user import UserTower
 from towers.validation import Asked
 
@@ -85,6 +86,8 @@ class TwoTower(L.LightningModule):
         self.register_buffer("residual", torch.zeros(known.items, dtype=torch.int64))
         self.ndcg = NDCG(10)
         self.catalogue: Catalogue | None = None
+        self.item_texts: TunedTexts | None = None
+        self.query_texts: TunedTexts | None = None
         self.steps = 0
 
     def attach(self, catalogue: Catalogue, *, steps: int = 0) -> None:
@@ -96,6 +99,10 @@ class TwoTower(L.LightningModule):
         """
         self.catalogue, self.steps = catalogue, steps
         self.residual.copy_(catalogue.items.residual)
+
+    def tune(self, items: TunedTexts, queries: TunedTexts) -> None:
+        """Train the encoder of item and query texts along; it is one and the same in both."""
+        self.item_texts, self.query_texts = items, queries
 
     @property
     def facts(self) -> Catalogue:
@@ -120,7 +127,7 @@ class TwoTower(L.LightningModule):
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum of weighted losses over the batch's trained states, and the sum of weights."""
-        items = self.encode_items(batch.encoded)
+        items = self.encode_items(batch.encoded, batch.encoded[batch.target])
         states = self.read(batch, items)[batch.row, batch.place]
         users = self.user.vectors(states)
         if self.settings["negatives"] == "all":
@@ -130,15 +137,37 @@ class TwoTower(L.LightningModule):
             loss = self._pool_loss(batch, users, items)
         return loss, batch.weight.sum()
 
-    def encode_items(self, codes: Tensor) -> Tensor:
-        """Return item vectors, ``[codes, dim]``, of item codes ``[codes]``."""
+    def encode_items(self, codes: Tensor, positives: Tensor | None = None) -> Tensor:
+        """Return item vectors, ``[codes, dim]``.
+
+        Args:
+            codes: ``[codes]`` int64, ascending.
+            positives: codes among them whose texts are to be encoded anew, where the encoder is trained along.
+        """
         known = self.facts.items
-        return self.item.encode(known if len(codes) == len(known) else known.rows(codes))
+        inputs = known if len(codes) == len(known) else known.rows(codes)
+        if self.item_texts is not None:
+            text = self.item_texts.vectors[codes]
+            if positives is not None:
+                fresh, vectors = self.item_texts.fresh(positives)
+                text = mix(text, torch.searchsorted(codes, fresh), vectors)
+            inputs = replace(inputs, text=text)
+        return self.item.encode(inputs)
+
+    def encode_queries(self, codes: Tensor) -> Tensor:
+        """Return query text vectors, ``[codes, text_dim]``, of query codes ``[codes]``, ascending."""
+        if self.query_texts is None:
+            return self.facts.queries[codes]
+        stale = self.query_texts.vectors[codes]
+        if not self.training:
+            return stale
+        fresh, vectors = self.query_texts.fresh(codes)
+        return mix(stale, torch.searchsorted(codes, fresh), vectors)
 
     def read(self, batch: Batch | Asked, items: Tensor) -> Tensor:
-        """Return the states of the batch's users, ``[batch, length + 1, dim]``; ``items`` are the encoded ones' vectors."""
+        """Return the states of a batch's users, ``[batch, length + 1, dim]``; ``items``: the vectors it refers to."""
         events = F.embedding(batch.item, F.pad(items, (0, 0, 1, 0)))
-        asked = self.user.query(self.facts.queries[batch.asked])
+        asked = self.user.query(self.encode_queries(batch.asked))
         queries = F.embedding(batch.query, F.pad(asked, (0, 0, 1, 0)))
         states: Tensor = self.user.states(events, queries, batch.action, batch.gap, *self.facts.users.rows(batch.user))
         return states
@@ -180,7 +209,10 @@ class TwoTower(L.LightningModule):
         return mask
 
     def on_validation_epoch_start(self) -> None:
-        """Encode the catalogue once."""
+        """Encode the catalogue once; its texts too, where the encoder is trained along."""
+        for texts in (self.item_texts, self.query_texts):
+            if texts is not None:
+                texts.refresh()
         self._ranked_items = self.encode_items(torch.arange(len(self.facts.items), device=self.device))
 
     def validation_step(self, batch: Asked, batch_idx: int) -> None:
@@ -206,7 +238,11 @@ class TwoTower(L.LightningModule):
         """Return AdamW with its groups, and the schedule that moves every step."""
         settings = self.settings
         groups = parameter_groups(
-            self, learning_rate=settings["learning_rate"], weight_decay=settings["weight_decay"], exempt=("log_scale",)
+            self,
+            learning_rate=settings["learning_rate"],
+            weight_decay=settings["weight_decay"],
+            rates={"item_texts.": settings["encoder_learning_rate"]},
+            exempt=("log_scale",),
         )
         optimizer = torch.optim.AdamW(groups, fused=True)
         schedule = warmup_cosine(optimizer, self.steps, settings["warmup_share"])

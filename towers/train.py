@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from configs.schema import TowersConfig
 from learning.resume import Checkpoints, SeededSteps, save_atomic
 from towers.data import TowerData
 from towers.module import TwoTower
+
+_TEXTS = ("item_texts.", "query_texts.")
 
 
 class Best(L.Callback):
@@ -92,6 +95,8 @@ def train(
     """
     best = Best(scratch / "best.ckpt", settings.patience)
     resumed = scratch / "last.ckpt"
+    # Batches are numbered from the first step of all, so ours does go on where it was.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     trainer = L.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
@@ -123,7 +128,9 @@ def save_model(module: TwoTower, trained: Path, file: Path) -> None:
     """
     kept = torch.load(trained, map_location="cpu", weights_only=False)
     names = ("pytorch-lightning_version", "hyper_parameters", "hparams_name", "epoch", "global_step")
-    torch.save({**{name: kept[name] for name in names if name in kept}, "state_dict": module.state_dict()}, file)
+    # A text encoder that was trained along is a model folder of its own.
+    weights = {name: value for name, value in module.state_dict().items() if not name.startswith(_TEXTS)}
+    torch.save({**{name: kept[name] for name in names if name in kept}, "state_dict": weights}, file)
 
 
 def write_curve(curve: Sequence[dict[str, float]], file: Path) -> None:

@@ -135,10 +135,11 @@ class UserTower(nn.Module):
     ) -> Tensor:
         """Return the state after each number of events, ``[batch, length + 1, dim]``; state 0 knows the profile only.
 
-        ``queries`` are query vectors as ``self.query`` projects them, ``[batch, length, dim]``; the rest as in ``forward``.
+        ``queries`` are query vectors as ``self.query`` projects them, ``[batch, length, dim]``; the rest as in
+        ``forward``.
         """
         profile = self._profile(categorical, numeric, numeric_mask)
-        # Item vectors have unit length, so each of their numbers is small beside the other parts: bring them to their size.
+        # Item vectors have unit length, so each of their numbers is small beside the other parts: bring it to size.
         items = self.item(event_vectors * event_vectors.shape[2] ** 0.5)
         known = (action > 0).unsqueeze(2).to(items.dtype)
         events = items * known + queries + self.action(action) + self.gap(torch.stack([gap, gap.square()], dim=2))

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning.encode import encode, pad, text_vectors, token_batches
+from learning.encode import encode, folder_vectors, pad, token_batches
 from learning.encoder_folder import open_encoder
 from learning.language_model import load_text_encoder, pool
 from learning.tokens import load_tokenizer
@@ -67,14 +67,16 @@ def test_vectors_come_from_the_cache_the_second_time_and_an_empty_text_is_zero(s
     folder, titles, text = shop_encoder
     text.cache = str(tmp_path)
     texts = [titles[0], "", titles[1]]
-    first = text_vectors(texts, text, kind="item", trained=folder, progress=False)
+    opened = open_encoder(text, folder)
+    first = folder_vectors(texts, opened, text, kind="item", progress=False)
     assert not first[1].any()
     monkeypatch.setattr("learning.encode.load_text_encoder", None)  # it is not asked again
-    np.testing.assert_array_equal(text_vectors(texts, text, kind="item", trained=folder, progress=False), first)
+    np.testing.assert_array_equal(folder_vectors(texts, opened, text, kind="item", progress=False), first)
 
 
 def test_item_and_query_prefixes_give_different_vectors(shop_encoder, tmp_path):
     folder, titles, text = shop_encoder
     text.cache, text.query_prefix = str(tmp_path), "red "
-    item, query = (text_vectors(titles[1:2], text, kind=kind, trained=folder, progress=False) for kind in ("item", "query"))
+    opened = open_encoder(text, folder)
+    item, query = (folder_vectors(titles[1:2], opened, text, kind=kind, progress=False) for kind in ("item", "query"))
     assert not np.allclose(item, query)

@@ -29,7 +29,8 @@ def test_the_shops_own_encoder_reads_its_texts(shop_encoder):
 
 def test_unread_letters_are_refused_with_the_remedy(shop_encoder):
     folder, titles, text = shop_encoder
-    with pytest.raises(EncoderError, match=r"items, Korean: 3 texts, 100.0% unknown tokens, 100.0% colliding texts") as raised:
+    found = r"items, Korean: 3 texts, 100.0% unknown tokens, 100.0% colliding texts"
+    with pytest.raises(EncoderError, match=found) as raised:
         check_fit({"items": [*titles, "책상", "램프", "의자"]}, text, folder)
     assert "text.encoder=train" in str(raised.value)
 

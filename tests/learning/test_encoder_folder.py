@@ -31,7 +31,8 @@ def test_a_folder_that_declares_nothing_is_pooled_by_mean_without_prefixes(tmp_p
     ],
 )
 def test_pooling_is_read_from_the_folder(tmp_path, declared, pooling):
-    assert open_encoder(TextConfig(encoder=str(_model(tmp_path / "m", **{"1_Pooling__config": declared})))).pooling == pooling
+    folder = _model(tmp_path / "m", **{"1_Pooling__config": declared})
+    assert open_encoder(TextConfig(encoder=str(folder))).pooling == pooling
 
 
 def test_prefixes_are_read_from_the_folder_and_settings_go_first(tmp_path):
@@ -65,7 +66,7 @@ def test_a_model_inside_an_installed_package_is_found_without_importing_it(tmp_p
     ],
 )
 def test_an_encoder_that_is_not_there_is_one_sentence(name, sentence):
-    with pytest.raises(EncoderError, match="text.encoder") as raised:
+    with pytest.raises(EncoderError, match=r"text\.encoder") as raised:
         find_encoder(name)
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -84,7 +85,7 @@ def test_two_kinds_of_pooling_at_once_are_refused(tmp_path):
 
 
 def test_an_unknown_pooling_is_refused(tmp_path):
-    with pytest.raises(EncoderError, match="text.pooling is 'max'"):
+    with pytest.raises(EncoderError, match=r"text\.pooling is 'max'"):
         open_encoder(TextConfig(encoder=str(_model(tmp_path / "m")), pooling="max"))
 
 

@@ -38,7 +38,8 @@ def test_frozen_parameters_are_in_no_group():
 
 def test_every_parameter_is_in_one_group_with_its_own_rate_and_decay():
     model = _Model()
-    groups = parameter_groups(model, learning_rate=0.1, weight_decay=0.5, rates={"encoder.": 0.01}, exempt=("table.weight",))
+    exempt = ("table.weight",)
+    groups = parameter_groups(model, learning_rate=0.1, weight_decay=0.5, rates={"encoder.": 0.01}, exempt=exempt)
     found = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     assert sum(len(group["params"]) for group in groups) == len(found) == len(list(model.parameters()))
     assert found[id(model.encoder.weight)] == (0.01, 0.5)

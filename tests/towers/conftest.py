@@ -43,7 +43,7 @@ def lay():
 
 @pytest.fixture
 def small(lay):
-    """Return a function: overrides of the towers' settings -> (module, data, settings) of a shop of 30 users, 20 items."""
+    """Return a function: overrides of the settings -> (module, data, settings) of a shop of 30 users, 20 items."""
     return lambda **changes: _small(lay, **changes)
 
 

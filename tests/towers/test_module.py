@@ -118,7 +118,9 @@ def _part(batch, rank):
     middle = len(batch.pool) // 2
     pool = batch.pool[: middle + 1] if rank == 0 else batch.pool[middle:]
     pool = torch.cat([pool, torch.full((len(batch.pool) + 2 - len(pool),), -1)])
-    others = batch.others[torch.isin(batch.others[:, 0], torch.arange(len(batch.user))[mine])] - torch.tensor([first, 0])
+    others = batch.others[torch.isin(batch.others[:, 0], torch.arange(len(batch.user))[mine])] - torch.tensor(
+        [first, 0]
+    )
     return replace(
         batch,
         user=batch.user[mine],

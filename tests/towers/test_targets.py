@@ -69,7 +69,9 @@ def _group(targets, first):
 
 def test_what_a_user_had_before_can_weigh_less_or_be_left_out(lay):
     # Item 1 comes twice at once, then again; item 2 once.
-    histories = lay([(1, "purchase", 1), (1, "purchase", 1), (2, "purchase", 1), (2, "purchase", 2)], [(9, "purchase", 1)])
+    histories = lay(
+        [(1, "purchase", 1), (1, "purchase", 1), (2, "purchase", 1), (2, "purchase", 2)], [(9, "purchase", 1)]
+    )
     half = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0}, repeats=0.5)
     assert half.weight.tolist() == [1.0, 1.0, 0.5, 1.0, 1.0]
     none = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0}, repeats=0.0)
