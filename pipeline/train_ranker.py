@@ -26,6 +26,7 @@ from pipeline.ranking_inputs import (
     relevant_of,
     without_seen,
 )
+from pipeline.run_folder import RunFolder
 from pipeline.stage import Outcome, Work
 from ranking.batches import Examples, TrainingBatches
 from ranking.cost import Cost, measure_speed
@@ -33,7 +34,8 @@ from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
 from ranking.lists import TrainingLists, build_training_lists
 from ranking.module import Ranker
-from ranking.rerank import score_lists, scoring_device
+from ranking.rerank import score_lists, score_numbers, scoring_device
+from ranking.warm_up import fit_numbers
 
 
 def train_ranker(work: Work) -> Outcome:
@@ -59,17 +61,18 @@ def train_ranker(work: Work) -> Outcome:
         return _write_closed(work, "no request of the ranker window has a relevant candidate beside another one")
     examples = inputs.examples("ranker", _rows(asked, training.rows), training.lists)
     ranker = _build(inputs, config, examples, training)
-    cost = _announce(ranker, inputs, config, examples)
+    cost = _announce(ranker, inputs, config, examples, training)
+    _fit_numbers(ranker, config, examples, training)
     _fit(ranker, config, examples, training, work.out)
     ranker.to(scoring_device())
-    verdicts = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work)}
+    verdicts = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
     return _write(work, counted, cost, verdicts, inputs)
 
 
 def _build(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
     ranking = config.ranking
     weights = lowest_layers(
-        str(encoder_path(inputs.run, config)), ranking.layers, ranking.context_tokens + ranking.item_tokens
+        str(encoder_path(inputs.run, config)), ranking.layers, max(ranking.context_tokens, ranking.item_tokens)
     )
     torch.manual_seed(config.run.seed)
     ranker = Ranker(
@@ -94,32 +97,53 @@ def _batches(config: Config, examples: Examples, training: TrainingLists) -> Tra
     return TrainingBatches(
         examples,
         training.gains,
-        context_tokens=config.ranking.context_tokens,
         tokens_per_batch=config.ranking.tokens_per_batch,
         seed=config.run.seed,
     )
 
 
-def _announce(ranker: Ranker, inputs: RankingInputs, config: Config, examples: Examples) -> Cost:
+def _announce(
+    ranker: Ranker, inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists
+) -> Cost:
     """Say what is ahead, ``rank`` included, and refuse what is too much."""
     ranking = config.ranking
-    speed = measure_speed(ranker, examples, tokens_per_batch=ranking.tokens_per_batch, precision=ranking.precision)
-    a_list = float(examples.contexts.lengths.mean()) + ranking.depth * float(inputs.item_tokens.lengths.mean())
-    tokens = {"training": int(examples.lengths.sum()) * ranking.epochs}
-    folder = inputs.run.stage("retrieve")
-    for protocol in PROTOCOLS:
-        if not (folder / f"{candidates_file('validation', protocol)}.parquet").is_file():
-            continue
+    speed = measure_speed(
+        ranker,
+        examples,
+        training.gains,
+        tokens_per_batch=ranking.tokens_per_batch,
+        precision=ranking.precision,
+    )
+    # As reading_tokens counts: a context and a token for each candidate; of items, at most all there are.
+    a_list = float(examples.contexts.lengths.mean()) + ranking.depth
+    an_item, items = float(inputs.item_tokens.lengths.mean()), len(inputs.item_tokens)
+    parts = {}
+    for protocol in _protocols(inputs.run):
         suffix = "" if protocol == MAIN else " (new items)"
         for half, users in (("fit", ranking.fit_users), ("gate", ranking.gate_users)):
-            requests = inputs.judged(half, users, config.run.seed, new_items=False, actions=())
-            tokens[half + suffix] = int(a_list * len(requests))
-        tokens["test" + suffix] = int(a_list * int((inputs.requests.window == "test").sum()))
+            parts[half + suffix] = len(inputs.judged(half, users, config.run.seed, new_items=False, actions=()))
+        parts["test" + suffix] = int((inputs.requests.window == "test").sum())
+    tokens = {"training": int(examples.lengths.sum()) * ranking.epochs} | {
+        part: int(requests * a_list + min(requests * ranking.depth, items) * an_item)
+        for part, requests in parts.items()
+    }
     cost = Cost(tokens, speed)
     print(cost.line(), flush=True)
-    settings = ("depth", "layers", "train_requests", "epochs", "context_tokens", "item_tokens", "gate_users")
+    settings = ("depth", "layers", "train_requests", "list_length", "epochs", "context_tokens", "gate_users")
     cost.check(ranking.max_minutes, {name: getattr(ranking, name) for name in settings})
     return cost
+
+
+def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> None:
+    torch.manual_seed(config.run.seed)
+    loss = fit_numbers(
+        ranker.cross_encoder,
+        *(torch.from_numpy(part) for part in (examples.features, examples.intent, training.gains, examples.items >= 0)),
+        steps=config.ranking.number_steps,
+        learning_rate=config.ranking.number_learning_rate,
+        weight_decay=config.ranking.weight_decay,
+    )
+    print(f"heads fitted to the numeric features: loss {loss:.3f} nats", flush=True)
 
 
 def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> None:
@@ -220,11 +244,10 @@ def _lines(protocol: str, verdict: Verdict) -> list[str]:
     return lines
 
 
-def _protocols(work: Work) -> list[str]:
-    folder = work.run.stage("retrieve")
-    return [
-        name for name in PROTOCOLS if (folder / f"{candidates_file('validation', name)}.parquet").is_file()
-    ]
+def _protocols(run: RunFolder) -> list[str]:
+    """Return the protocols that ``retrieve`` wrote candidates for."""
+    folder = run.stage("retrieve")
+    return [name for name in PROTOCOLS if (folder / f"{candidates_file('validation', name)}.parquet").is_file()]
 
 
 def _filters_seen(config: Config, protocol: str) -> bool:

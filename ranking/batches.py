@@ -1,4 +1,4 @@
-"""Examples to packed batches: a context followed by its candidates, one request a row, under a token budget."""
+"""Examples to batches of lists under a token budget: contexts, each distinct item once, and where it stands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learning.encode import token_batches
-from ranking.cross_encoder import PADDING
 from ranking.pairs import Tokens
 
 _SHUFFLED_TOGETHER = 32
@@ -37,76 +36,82 @@ class Examples:
     def __len__(self) -> int:
         return len(self.items)
 
+    def of(self, rows: NDArray[np.int64]) -> Examples:
+        """Return the examples of some requests."""
+        offsets = np.concatenate([[0], np.cumsum(self.contexts.lengths[rows])]).astype(np.int64)
+        ids = np.concatenate([self.contexts.of(int(row)) for row in rows])
+        return Examples(
+            self.items[rows], self.features[rows], self.intent[rows], Tokens(ids, offsets), self.item_tokens
+        )
+
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each packed list, ``[requests]``."""
+        """Tokens of each request's context and candidates together, ``[requests]``."""
         of_items = np.where(self.items >= 0, self.item_tokens.lengths[np.maximum(self.items, 0)], 0)
         lengths: NDArray[np.int64] = self.contexts.lengths + of_items.sum(axis=1)
         return lengths
 
 
 class Batch(NamedTuple):
-    """Packed lists; see ``CrossEncoder.score`` for shapes."""
+    """Some requests with the texts of all their candidates."""
 
-    input_ids: Tensor
-    segments: Tensor
-    positions: Tensor
+    context_ids: Tensor
+    """``[lists, tokens]``."""
+    context_mask: Tensor
+    item_ids: Tensor
+    """``[distinct items, tokens]``."""
+    item_mask: Tensor
+    places: Tensor
+    """``[lists, length]``: row of each candidate among the distinct items; 0 past a list's end."""
     features: Tensor
+    """``[lists, length, features]``."""
     intent: Tensor
+    """``[lists, 3]``."""
     kept: Tensor
     """``[lists, length]``, bool."""
     gains: Tensor
-    """``[lists, length]``; zeros where nothing is known."""
+    """``[lists, length]``."""
 
 
-def pack(
-    examples: Examples, rows: NDArray[np.int64], context_tokens: int, gains: NDArray[np.float32] | None = None
-) -> Batch:
-    """Lay some requests out as packed lists.
+def make_batch(examples: Examples, rows: NDArray[np.int64], gains: NDArray[np.float32]) -> Batch:
+    """Lay out some requests for training; ``gains`` is ``[requests, length]`` of all examples."""
+    items = examples.items[rows]
+    kept = items >= 0
+    distinct, where = np.unique(items[kept], return_inverse=True)
+    places = np.zeros(items.shape, dtype=np.int64)
+    places[kept] = where
+    return Batch(
+        *lay(examples.contexts, rows),
+        *lay(examples.item_tokens, distinct),
+        torch.from_numpy(places),
+        torch.from_numpy(examples.features[rows]),
+        torch.from_numpy(examples.intent[rows]),
+        torch.from_numpy(kept),
+        torch.from_numpy(gains[rows]),
+    )
 
-    Args:
-        examples: of which ``rows`` are taken.
-        rows: requests.
-        context_tokens: position at which every item starts.
-        gains: ``[requests, length]`` of all examples, for training.
-    """
-    longest = int(examples.lengths[rows].max())
-    ids = np.zeros((len(rows), longest), dtype=np.int64)
-    segments = np.full((len(rows), longest), PADDING, dtype=np.int64)
-    positions = np.zeros((len(rows), longest), dtype=np.int64)
-    for line, row in enumerate(rows):
-        parts = [
-            examples.contexts.of(row),
-            *(examples.item_tokens.of(item) for item in examples.items[row] if item >= 0),
-        ]
-        sizes = np.array([len(part) for part in parts])
-        total = int(sizes.sum())
-        starts = np.cumsum(sizes) - sizes
-        number = np.repeat(np.arange(len(parts)), sizes)
-        ids[line, :total] = np.concatenate(parts)
-        segments[line, :total] = number
-        positions[line, :total] = np.arange(total) - starts[number] + np.where(number > 0, context_tokens, 0)
-    kept = examples.items[rows] >= 0
-    known = np.zeros(kept.shape, np.float32) if gains is None else gains[rows]
-    arrays = (ids, segments, positions, examples.features[rows], examples.intent[rows], kept, known)
-    return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
+
+def lay(tokens: Tokens, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
+    """Return token ids of some texts and their mask, ``[rows, longest]`` int64 each, padded at the end."""
+    lengths = tokens.lengths[rows]
+    mask = np.arange(int(lengths.max())) < lengths[:, None]
+    place = np.where(mask, tokens.offsets[rows][:, None] + np.arange(mask.shape[1]), 0)
+    return torch.from_numpy(np.where(mask, tokens.ids[place], 0)), torch.from_numpy(mask.astype(np.int64))
 
 
 class TrainingBatches:
     """Batches of an epoch in a random order that seed and epoch alone decide; each new pass is the next epoch."""
 
-    def __init__(
-        self, examples: Examples, gains: NDArray[np.float32], *, context_tokens: int, tokens_per_batch: int, seed: int
-    ) -> None:
+    def __init__(self, examples: Examples, gains: NDArray[np.float32], *, tokens_per_batch: int, seed: int) -> None:
         self._examples, self._gains = examples, gains
-        self._context_tokens, self._tokens_per_batch, self._seed = context_tokens, tokens_per_batch, seed
+        self._tokens_per_batch, self._seed = tokens_per_batch, seed
         self._epoch = 0
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self.rows(self._epoch)
         self._epoch += 1
         for rows in batches:
-            yield pack(self._examples, rows, self._context_tokens, self._gains)
+            yield make_batch(self._examples, rows, self._gains)
 
     def rows(self, epoch: int) -> list[NDArray[np.int64]]:
         """Return the requests of each batch of an epoch."""

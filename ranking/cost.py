@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from configs.errors import InputError
-from learning.encode import token_batches
-from ranking.batches import Examples, pack
+from ranking.batches import Examples, make_batch
 from ranking.module import Ranker
+from ranking.rerank import score_lists
 
 _MEASURED_BATCHES = 3
 """Batches timed of each kind, after one that warms up."""
@@ -77,40 +78,53 @@ class Cost:
         )
 
 
-def measure_speed(ranker: Ranker, examples: Examples, *, tokens_per_batch: int, precision: str) -> Speed:
-    """Time a few batches of reading and of training; the weights and the random state stay as they were.
+def reading_tokens(examples: Examples) -> int:
+    """Return the tokens that scoring reads: each context and each distinct item once, and one token a candidate."""
+    distinct = np.unique(examples.items)
+    of_items = int(examples.item_tokens.lengths[distinct[distinct >= 0]].sum())
+    return int(examples.contexts.lengths.sum()) + of_items + int((examples.items >= 0).sum())
+
+
+def measure_speed(
+    ranker: Ranker, examples: Examples, gains: NDArray[np.float32], *, tokens_per_batch: int, precision: str
+) -> Speed:
+    """Time a little reading and training; the weights and the random state stay as they were.
 
     Args:
         ranker: on the device that will work.
-        examples: some of the real lists; the batches are spread over their lengths.
+        examples: some of the real lists.
+        gains: theirs.
         tokens_per_batch: padded tokens in a batch.
         precision: ``fp32`` or ``bf16``.
     """
-    batches = list(token_batches(examples.lengths.tolist(), tokens_per_batch))
-    places = np.linspace(0, len(batches) - 1, _MEASURED_BATCHES).round().astype(int)
+    size = max(1, tokens_per_batch // int(examples.lengths.max()))
+    starts = range(0, max(1, min(len(examples), size * (_MEASURED_BATCHES + 1)) - size + 1), size)
+    batches = [np.arange(start, min(start + size, len(examples))) for start in starts]
     with torch.random.fork_rng(devices=[]):
-        reading = _rate(ranker, examples, [batches[place] for place in places], precision, train=False)
-        training = _rate(ranker, examples, [batches[place] for place in places], precision, train=True)
+        training = _training_speed(ranker, examples, gains, batches, precision)
+        reading = _reading_speed(ranker, examples.of(np.concatenate(batches)), tokens_per_batch, precision)
     ranker.zero_grad(set_to_none=True)
     return Speed(reading, training)
 
 
-def _rate(ranker: Ranker, examples: Examples, batches: list[list[int]], precision: str, *, train: bool) -> float:
-    ranker.train(train)
+def _reading_speed(ranker: Ranker, examples: Examples, tokens_per_batch: int, precision: str) -> float:
+    started = time.perf_counter()
+    score_lists(ranker, examples, tokens_per_batch=tokens_per_batch, precision=precision)
+    return reading_tokens(examples) / (time.perf_counter() - started)
+
+
+def _training_speed(
+    ranker: Ranker, examples: Examples, gains: NDArray[np.float32], batches: list[NDArray[np.int64]], precision: str
+) -> float:
+    ranker.train()
     device, tokens, started = ranker.device, 0, 0.0
-    gains = (examples.items >= 0).astype(np.float32)
     for number, rows in enumerate([batches[0], *batches]):
         if number == 1:
-            started = time.perf_counter()
-        batch = pack(examples, np.array(rows), ranker.context_tokens, gains)
-        batch = type(batch)(*(part.to(device) for part in batch))
-        with (
-            torch.set_grad_enabled(train),
-            torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
-        ):
-            loss = ranker.loss(batch)
-        if train:
-            torch.autograd.backward(loss)
+            started = time.perf_counter()  # the first one warmed up
+        batch = make_batch(examples, rows, gains)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            loss = ranker.loss(type(batch)(*(part.to(device) for part in batch)))
+        torch.autograd.backward(loss)
         loss.item()  # waits for an asynchronous device
         tokens += int(examples.lengths[rows].sum()) if number else 0
     return tokens / (time.perf_counter() - started)

@@ -1,25 +1,49 @@
-"""The cross-encoder: reads a request's context and its candidates' texts together and scores the candidates.
+"""The cross-encoder: reads a request's context and its candidates' texts and scores the candidates.
 
-The context is read once per request. Its tokens attend to each other; an item's tokens attend to the context and to
-themselves, never to another item, and an item's positions start at a fixed offset. So an item's score depends only on
-(context, item), and a request costs |context| + k x |item| tokens instead of k x (|context| + |item|).
+Contexts and items are read apart by all kept layers but the last; in the last one an item's first token looks at the
+whole context and at its own item. So a context is read once per request and an item once at all, whatever the number
+of lists it stands in, and a further candidate costs one token, not |context| + |item| (after PreTTR, MacAvaney et al.
+2020). What an item's first token takes from its own tokens does not depend on the context either: it is kept as one
+vector and the logarithm of its softmax mass, and merged with what it takes from the context.
 
-The same weights run in two forms with equal scores: packed lists (training, offline), and plain pairs (the exported
-graph, ``forward``), where the list has one item.
+The same weights run in two forms with equal scores: lists (training, offline), and plain pairs (the exported graph,
+``forward``).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-PADDING = -1
-"""Segment of padding; 0 is the context, 1, 2, ... are the items of the list."""
 INTENT_HEADS = 3
+
+
+class ReadContexts(NamedTuple):
+    """Contexts as the last layer looks at them."""
+
+    keys: Tensor
+    """``[requests, tokens, heads, head width]``."""
+    values: Tensor
+    """``[requests, tokens, heads, head width]``."""
+    mask: Tensor
+    """``[requests, tokens]``, 0 at padding."""
+
+
+class ReadItems(NamedTuple):
+    """Items as they look at contexts; any leading shape."""
+
+    state: Tensor
+    """``[..., hidden]``: the first token's, before the last layer."""
+    query: Tensor
+    """``[..., heads, head width]``: what it asks."""
+    own: Tensor
+    """``[..., heads, head width]``: what it takes from its own item."""
+    mass: Tensor
+    """``[..., heads]``: log of the sum of exponentials behind ``own``."""
 
 
 class CrossEncoder(nn.Module):
@@ -28,22 +52,23 @@ class CrossEncoder(nn.Module):
     feature_mean: Tensor
     feature_scale: Tensor
 
-    def __init__(
-        self, encoder: PreTrainedModel, features: int, context_tokens: int, width: int, dropout: float
-    ) -> None:
+    def __init__(self, encoder: PreTrainedModel, features: int, width: int, dropout: float) -> None:
         """Join the parts.
 
         Args:
-            encoder: reads token ids with an explicit attention mask ``[batch, 1, tokens, tokens]`` and positions.
+            encoder: BERT-like; its last layer becomes the one in which items look at contexts.
             features: number of numeric features per candidate.
-            context_tokens: position at which every item starts.
             width: of the layer in which text and features meet.
             dropout: on that layer, while training.
         """
         super().__init__()
+        blocks: Any = encoder.encoder
+        self.meeting: Any = blocks.layer[-1]
+        blocks.layer = blocks.layer[:-1]
         self.encoder = encoder
-        self.context_tokens = context_tokens
         self.text = nn.Linear(encoder.config.hidden_size, width)
+        # Silent at first: the numbers are fitted before the texts join, and what they learned is not shaken.
+        nn.init.zeros_(self.text.weight)
         self.numbers = nn.Linear(features, width)
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.Linear(width, INTENT_HEADS)
@@ -67,7 +92,7 @@ class CrossEncoder(nn.Module):
         Args:
             input_ids: ``[pairs, tokens]``, int64, context then item, padded at the end.
             attention_mask: ``[pairs, tokens]``, int64, 0 at padding.
-            token_type_ids: ``[pairs, tokens]``, int64, 1 at the item's tokens.
+            token_type_ids: ``[pairs, tokens]``, int64, 1 at the item's tokens, of which there is one at least.
             features: ``[pairs, features]``, as ``commerce.state.candidate_features`` gives them.
             intent: ``[pairs, 3]``, probabilities in the order of ``INTENTS``.
 
@@ -75,52 +100,99 @@ class CrossEncoder(nn.Module):
         """
         context_length = ((1 - token_type_ids) * attention_mask).sum(dim=1, keepdim=True)
         index = torch.cumsum(torch.ones_like(input_ids), dim=1) - 1
-        positions = (index + token_type_ids * (self.context_tokens - context_length)) * attention_mask
-        segments = torch.where(attention_mask > 0, token_type_ids, torch.full_like(token_type_ids, PADDING))
-        return self.score(input_ids, segments, positions, features[:, None, :], intent)[:, 0]
+        states = self.encoder(
+            input_ids=input_ids,
+            attention_mask=same_text(token_type_ids, attention_mask)[:, None],
+            token_type_ids=torch.zeros_like(input_ids),
+            position_ids=(index - token_type_ids * context_length) * attention_mask,
+        ).last_hidden_state
+        first = states.gather(1, context_length[:, :, None].expand(-1, -1, states.shape[2]))[:, 0]
+        look = self.meeting.attention.self
+        keys, values = self._split(look.key(states)), self._split(look.value(states))
+        taken, _ = attend(self._split(look.query(first))[:, None], keys, values, attention_mask)
+        return self.combine(self._finish(taken[:, 0], first), features, intent)
 
-    def score(self, input_ids: Tensor, segments: Tensor, positions: Tensor, features: Tensor, intent: Tensor) -> Tensor:
-        """Score packed lists: one row is a context followed by its candidates.
+    def score(self, contexts: ReadContexts, items: ReadItems, features: Tensor, intent: Tensor) -> Tensor:
+        """Score lists.
 
         Args:
-            input_ids: ``[lists, tokens]``, int64.
-            segments: ``[lists, tokens]``, int64: 0 context, i the list's i-th item, ``PADDING`` elsewhere.
-            positions: ``[lists, tokens]``, int64: from 0 in the context, from ``context_tokens`` in each item.
+            contexts: of each list.
+            items: leading shape ``[lists, length]``.
             features: ``[lists, length, features]``.
             intent: ``[lists, 3]``.
 
         Returns: ``[lists, length]`` float32; what stands past a list's end is arbitrary.
         """
-        states = self.encoder(
-            input_ids=input_ids,
-            attention_mask=context_once_mask(segments)[:, None],
-            token_type_ids=(segments > 0).long(),
-            position_ids=positions,
-        ).last_hidden_state
-        text = self.text(item_means(states.float(), segments, features.shape[1]))
+        taken, mass = attend(items.query, *contexts)
+        # Two softmaxes over parts of the tokens make one over all, in proportion to their masses.
+        share = torch.sigmoid(items.mass - mass)[..., None].to(taken.dtype)
+        states = self._finish(share * items.own + (1 - share) * taken, items.state)
+        return self.combine(states, features, intent[:, None])
+
+    def read_contexts(self, ids: Tensor, mask: Tensor) -> ReadContexts:
+        """Read contexts, ``[requests, tokens]`` int64 each, padded at the end."""
+        states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        look = self.meeting.attention.self
+        return ReadContexts(self._split(look.key(states)), self._split(look.value(states)), mask)
+
+    def read_items(self, ids: Tensor, mask: Tensor) -> ReadItems:
+        """Read item texts, ``[items, tokens]`` int64 each, padded at the end."""
+        states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        look = self.meeting.attention.self
+        query = self._split(look.query(states[:, 0]))
+        own, mass = attend(query[:, None], self._split(look.key(states)), self._split(look.value(states)), mask)
+        return ReadItems(states[:, 0], query, own[:, 0], mass[:, 0])
+
+    def combine(self, text: Tensor | None, features: Tensor, intent: Tensor) -> Tensor:
+        """Return the score of each candidate from its text state, its numbers and the intent.
+
+        Args:
+            text: ``[..., hidden]``; None leaves the texts out.
+            features: ``[..., features]``.
+            intent: ``[..., 3]``.
+        """
         standard = ((features - self.feature_mean) / self.feature_scale).clamp(-8.0, 8.0)
-        joined = self.dropout(nn.functional.gelu(text + self.numbers(standard)))
-        by_intent = self.heads(joined) + self.direct(standard)
-        mixed: Tensor = (by_intent.float() * intent[:, None, :]).sum(dim=2)
+        joined = self.numbers(standard) if text is None else self.numbers(standard) + self.text(text)
+        hidden = self.dropout(nn.functional.gelu(joined))
+        by_intent = self.heads(hidden) + self.direct(standard)
+        mixed: Tensor = (by_intent.float() * intent).sum(dim=-1)
         return mixed
 
+    def _split(self, states: Tensor) -> Tensor:
+        """Return ``[..., hidden]`` as ``[..., heads, head width]``."""
+        return states.reshape(*states.shape[:-1], self.encoder.config.num_attention_heads, -1)
 
-def context_once_mask(segments: Tensor) -> Tensor:
-    """Return who attends to whom, bool ``[lists, tokens, tokens]`` (true: the row's token reads the column's).
+    def _finish(self, taken: Tensor, state: Tensor) -> Tensor:
+        """Return the last layer's output, ``[..., hidden]``, for what attention took."""
+        attended = self.meeting.attention.output(taken.flatten(-2), state)
+        finished: Tensor = self.meeting.feed_forward_chunk(attended)
+        return finished
 
-    Every token reads its own segment; items read the context too. Padding reads only padding, so that no row of the
-    softmax is empty.
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what each query takes from its row's tokens, and the log of the mass it gave them.
+
+    Args:
+        query: ``[rows, queries, heads, head width]``.
+        keys: ``[rows, tokens, heads, head width]``.
+        values: ``[rows, tokens, heads, head width]``.
+        mask: ``[rows, tokens]``, 0 at padding; every row has a token.
+
+    Returns: ``[rows, queries, heads, head width]`` and ``[rows, queries, heads]``, the latter float32.
     """
-    own = segments[:, :, None] == segments[:, None, :]
-    context = (segments[:, None, :] == 0) & (segments[:, :, None] > 0)
-    return own | context
+    fit = torch.einsum("rqhd,rthd->rqht", query, keys).float() * query.shape[-1] ** -0.5
+    fit = fit.masked_fill(mask[:, None, None, :] == 0, float("-inf"))
+    taken = torch.einsum("rqht,rthd->rqhd", torch.softmax(fit, dim=-1).to(values.dtype), values)
+    return taken, torch.logsumexp(fit, dim=-1)
 
 
-def item_means(states: Tensor, segments: Tensor, length: int) -> Tensor:
-    """Return the mean state of each item's tokens, ``[lists, length, hidden]``, zeros where there is no item."""
-    numbers = torch.arange(1, length + 1, device=segments.device)
-    belongs = (segments[:, None, :] == numbers[None, :, None]).to(states.dtype)
-    return belongs @ states / belongs.sum(dim=2, keepdim=True).clamp(min=1.0)
+def same_text(token_type_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Return who reads whom below the last layer, bool ``[pairs, tokens, tokens]``: those of the same text.
+
+    Padding reads only padding, so that no row of the softmax is empty.
+    """
+    text = torch.where(attention_mask > 0, token_type_ids, torch.full_like(token_type_ids, -1))
+    return text[:, :, None] == text[:, None, :]
 
 
 def lowest_layers(folder: str, layers: int, tokens: int) -> PreTrainedModel:
@@ -132,8 +204,8 @@ def lowest_layers(folder: str, layers: int, tokens: int) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder)
     if config.model_type != "bert":
         raise ValueError(
-            f"the encoder in {folder} is a {config.model_type!r} model, but the cross-encoder needs one that takes a "
-            "mask of who reads whom, token types and free positions ('bert'); set ranking.encoder to such a model"
+            f"the encoder in {folder} is a {config.model_type!r} model, but the cross-encoder takes the layers of a "
+            "'bert' model apart; set ranking.encoder to one"
         )
     if not 1 <= layers <= config.num_hidden_layers:
         raise ValueError(
@@ -142,8 +214,8 @@ def lowest_layers(folder: str, layers: int, tokens: int) -> PreTrainedModel:
         )
     if tokens > config.max_position_embeddings:
         raise ValueError(
-            f"ranking.context_tokens + ranking.item_tokens is {tokens}, but the encoder in {folder} knows "
-            f"{config.max_position_embeddings} positions; lower them"
+            f"ranking.context_tokens or ranking.item_tokens is {tokens}, but the encoder in {folder} knows "
+            f"{config.max_position_embeddings} positions; lower it"
         )
     config.num_hidden_layers = layers
     quiet: Any = logging.disable_progress_bar

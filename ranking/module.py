@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from learning.optimizer import parameter_groups, warmup_cosine
 from ranking.batches import Batch
-from ranking.cross_encoder import CrossEncoder, empty_encoder
+from ranking.cross_encoder import CrossEncoder, ReadItems, empty_encoder
 from ranking.losses import listwise_softmax_loss
 
 WARMUP_SHARE = 0.1
@@ -48,7 +48,7 @@ class Ranker(L.LightningModule):
             encoder: the language model's configuration, as plain values.
             features: names of the numeric features, in order.
             sources: candidate sources behind the features, in order.
-            context_tokens: most tokens of a context, and the position at which items start.
+            context_tokens: most tokens of a context.
             item_tokens: most tokens of an item.
             width: of the layer in which text and numbers meet.
             dropout: on that layer.
@@ -65,13 +65,14 @@ class Ranker(L.LightningModule):
         self.learning_rate, self.head_learning_rate = learning_rate, head_learning_rate
         self.weight_decay, self.steps = weight_decay, steps
         language_model = weights if weights is not None else empty_encoder(encoder)
-        self.cross_encoder = CrossEncoder(language_model, len(self.features), context_tokens, width, dropout)
+        self.cross_encoder = CrossEncoder(language_model, len(self.features), width, dropout)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the scores of packed lists, ``[lists, length]``, -inf past a list's end."""
-        scores = self.cross_encoder.score(
-            batch.input_ids, batch.segments, batch.positions, batch.features, batch.intent
-        )
+        """Return the scores of lists, ``[lists, length]``, -inf past a list's end."""
+        contexts = self.cross_encoder.read_contexts(batch.context_ids, batch.context_mask)
+        items = self.cross_encoder.read_items(batch.item_ids, batch.item_mask)
+        listed = ReadItems(*(part[batch.places] for part in items))
+        scores = self.cross_encoder.score(contexts, listed, batch.features, batch.intent)
         return scores.masked_fill(~batch.kept, float("-inf"))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -81,7 +82,7 @@ class Ranker(L.LightningModule):
         return loss
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the listwise softmax loss of packed lists."""
+        """Return the listwise softmax loss of lists."""
         return listwise_softmax_loss(self(batch), batch.gains, batch.kept)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -90,7 +91,7 @@ class Ranker(L.LightningModule):
             self.cross_encoder,
             learning_rate=self.head_learning_rate,
             weight_decay=self.weight_decay,
-            rates={"encoder.": self.learning_rate},
+            rates={"encoder.": self.learning_rate, "meeting.": self.learning_rate},
         )
         optimizer = torch.optim.AdamW(groups)
         schedule = warmup_cosine(optimizer, self.steps, WARMUP_SHARE)

@@ -1,8 +1,8 @@
 """Text to tokens: the two halves of a (context, item) pair, cut apart so that each is tokenised once.
 
-A pair reads ``[CLS] context [SEP] item [SEP]`` (or as the tokenizer's own template says) with token types 0 and 1.
-Serving repeats exactly this: context cut to ``context_tokens``, item to ``item_tokens``, both with their special
-tokens counted in.
+A pair reads ``[CLS] context [SEP] [CLS] item [SEP]`` (or as the tokenizer's own template says): two whole texts, so
+that each is what the pretrained model knows. ``token_type_ids`` are 0 in the context and 1 in the item. Serving repeats
+exactly this: context cut to ``context_tokens``, item to ``item_tokens``, both with their special tokens counted in.
 """
 
 from __future__ import annotations
@@ -47,43 +47,45 @@ class PairTokenizer:
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._start, self._middle, self._end = self._template()
+        self._before, self._after = self._template()
         self.context_tokens, self.item_tokens = context_tokens, item_tokens
-        room = min(context_tokens - len(self._start) - len(self._middle), item_tokens - len(self._end))
-        if room < 1:
+        special = len(self._before) + len(self._after)
+        if min(context_tokens, item_tokens) <= special:
             raise ValueError(
                 f"ranking.context_tokens={context_tokens} and ranking.item_tokens={item_tokens} leave no room beside "
-                f"the {len(self._start) + len(self._middle)} and {len(self._end)} special tokens; raise them"
+                f"{special} special tokens; raise them"
             )
 
     def contexts(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of contexts, cut at the end, with the special tokens around them."""
-        return self._encode(texts, self._start, self._middle, self.context_tokens)
+        return self._encode(texts, self.context_tokens)
 
     def items(self, texts: Sequence[str]) -> Tokens:
-        """Return the tokens of item texts, cut at the end, with the special tokens that close a pair."""
-        return self._encode(texts, [], self._end, self.item_tokens)
+        """Return the tokens of item texts, cut at the end, with the special tokens around them."""
+        return self._encode(texts, self.item_tokens)
 
-    def _encode(self, texts: Sequence[str], before: list[int], after: list[int], limit: int) -> Tokens:
-        room = limit - len(before) - len(after)
+    def _encode(self, texts: Sequence[str], limit: int) -> Tokens:
+        room = limit - len(self._before) - len(self._after)
         encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        rows = [before + one.ids[:room] + after for one in encoded]
+        rows = [self._before + one.ids[:room] + self._after for one in encoded]
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         return Tokens(np.array([token for row in rows for token in row], dtype=np.int64), offsets)
 
-    def _template(self) -> tuple[list[int], list[int], list[int]]:
-        """Return the special tokens before the context, after it, and after the item."""
+    def _template(self) -> tuple[list[int], list[int]]:
+        """Return the special tokens before a text and after it.
+
+        Raises:
+            ValueError: without one before it: that token is where an item looks from.
+        """
         bare = self._tokenizer.encode(_PROBE, add_special_tokens=False).ids
-        single = self._tokenizer.encode(_PROBE).ids
-        pair = self._tokenizer.encode(_PROBE, _PROBE)
-        start = _find(bare, single)
-        if pair.ids[: len(single)] != single or pair.type_ids[len(single) :] != [1] * (len(pair.ids) - len(single)):
+        whole = self._tokenizer.encode(_PROBE)
+        start = _find(bare, whole.ids)
+        if not start:
             raise ValueError(
-                f"the tokenizer makes {pair.tokens} with types {pair.type_ids} of a pair, but a pair that continues "
-                "the single text with token type 1 was expected, as BERT's; set ranking.encoder to a BERT-like model"
+                f"the tokenizer makes {whole.tokens} of a text, but a special token before it was expected, as BERT's "
+                "[CLS]; set ranking.encoder to a BERT-like model"
             )
-        rest = pair.ids[len(single) :]
-        return single[:start], single[start + len(bare) :], rest[_find(bare, rest) + len(bare) :]
+        return whole.ids[:start], whole.ids[start + len(bare) :]
 
 
 def _find(part: list[int], whole: list[int]) -> int:

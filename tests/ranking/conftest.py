@@ -37,7 +37,7 @@ def build_config():
 
 @pytest.fixture
 def pair_tokenizer():
-    return PairTokenizer(build_tokenizer(), context_tokens=8, item_tokens=4)
+    return PairTokenizer(build_tokenizer(), context_tokens=8, item_tokens=5)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def ranker():
         features=FEATURES,
         sources=("vectors",),
         context_tokens=8,
-        item_tokens=4,
+        item_tokens=5,
         width=8,
         dropout=0.0,
         learning_rate=1e-3,

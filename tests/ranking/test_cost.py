@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from configs.errors import InputError
-from ranking.cost import Cost, Speed, measure_speed
+from ranking.cost import Cost, Speed, measure_speed, reading_tokens
 
 COST = Cost({"training": 60_000, "test": 240_000}, Speed(reading=2_000.0, training=500.0))
 
@@ -25,9 +26,15 @@ def test_measuring_changes_neither_weights_nor_the_random_state(ranker, describe
     expected = torch.rand(1)
     torch.manual_seed(5)
     examples = describe([[0, 1]] * 20, ["red"] * 20)
-    speed = measure_speed(ranker, examples, tokens_per_batch=40, precision="fp32")
+    gains = np.tile(np.array([[1, 0]], np.float32), (20, 1))
+    speed = measure_speed(ranker, examples, gains, tokens_per_batch=40, precision="fp32")
     assert torch.rand(1) == expected
     assert speed.reading > 0
     assert speed.training > 0
     assert all(torch.equal(before[name], value) for name, value in ranker.state_dict().items())
     assert all(parameter.grad is None for parameter in ranker.parameters())
+
+
+def test_reading_counts_each_context_and_item_once_and_a_token_a_candidate(describe):
+    # [CLS] red [SEP] twice; the items red shoe (4 tokens) and hat (3); three candidates.
+    assert reading_tokens(describe([[0, 2], [2, -1]], ["red", "red"])) == 2 * 3 + (4 + 3) + 3

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from ranking.batches import pack
-from ranking.cross_encoder import context_once_mask, item_means, lowest_layers
-from ranking.rerank import score_lists
+from ranking.cross_encoder import attend, lowest_layers, same_text
+from ranking.rerank import score_lists, score_numbers
 
 
 def scores_of(ranker, examples, tokens_per_batch=1000):
@@ -35,31 +34,35 @@ def pairs_of(examples, rows, length):
     )
 
 
-def test_an_item_reads_the_context_and_itself_only():
-    mask = context_once_mask(torch.tensor([[0, 1, 2, -1]]))[0]
+def test_below_the_last_layer_a_text_reads_only_itself():
+    mask = same_text(torch.tensor([[0, 0, 1, 0]]), torch.tensor([[1, 1, 1, 0]]))[0]
     assert mask.tolist() == [
-        [True, False, False, False],
         [True, True, False, False],
-        [True, False, True, False],
+        [True, True, False, False],
+        [False, False, True, False],
         [False, False, False, True],
     ]
 
 
-def test_an_items_state_is_the_mean_of_its_tokens():
-    states = torch.tensor([[[9.0], [1.0], [3.0], [5.0]]])
-    means = item_means(states, torch.tensor([[0, 1, 1, 2]]), length=3)
-    assert means.flatten().tolist() == [2.0, 5.0, 0.0]
+def test_attention_takes_by_fit_and_tells_its_mass():
+    # One head of width 1: fits 0 and log 3 make shares of 1/4 and 3/4 of a mass of 4; padding takes nothing.
+    query = torch.ones(1, 1, 1, 1)
+    keys = torch.tensor([0.0, np.log(3), 99.0]).reshape(1, 3, 1, 1)
+    values = torch.tensor([8.0, 4.0, 99.0]).reshape(1, 3, 1, 1)
+    taken, mass = attend(query, keys, values, torch.tensor([[1, 1, 0]]))
+    assert taken.item() == pytest.approx(5.0)
+    assert mass.item() == pytest.approx(np.log(4))
 
 
-def test_packed_lists_and_exported_pairs_have_equal_scores(ranker, describe):
+def test_lists_and_exported_pairs_have_equal_scores(ranker, describe):
     draw = np.random.default_rng(1)
     examples = describe(
         [[0, 1, 2], [2, 0, -1]], ["query : red", "buy"], draw.normal(size=(2, 3, 2)), [[0.2, 0.3, 0.5], [1, 0, 0]]
     )
-    packed = scores_of(ranker, examples)
+    listed = scores_of(ranker, examples)
     with torch.no_grad():
-        pairs = ranker.cross_encoder(*pairs_of(examples, [0, 1], length=14))
-    assert packed[packed > -np.inf] == pytest.approx(pairs.numpy(), abs=1e-5)
+        pairs = ranker.cross_encoder(*pairs_of(examples, [0, 1], length=15))
+    assert listed[listed > -np.inf] == pytest.approx(pairs.numpy(), abs=1e-5)
 
 
 def test_neither_company_nor_padding_changes_a_score(ranker, describe):
@@ -78,9 +81,10 @@ def test_the_order_of_candidates_changes_no_score(ranker, describe):
 
 
 def test_the_texts_are_read(ranker, describe):
+    torch.nn.init.normal_(ranker.cross_encoder.text.weight, std=10)  # silent until it has learned something
     scores = scores_of(ranker, describe([[0, 1], [0, 1]], ["red shoe", "blue hat"]))
     assert scores[0, 0] != pytest.approx(scores[0, 1], abs=1e-4)  # the item's
-    assert (scores[0, 0] - scores[0, 1]) != pytest.approx(scores[1, 0] - scores[1, 1], abs=1e-5)  # with the context's
+    assert (scores[0, 0] - scores[0, 1]) != pytest.approx(scores[1, 0] - scores[1, 1], abs=1e-7)  # with the context's
 
 
 def test_each_intent_has_its_own_head(ranker, describe):
@@ -124,12 +128,20 @@ def test_the_exported_graph_scores_as_torch(ranker, describe, tmp_path):
             assert answer == pytest.approx(ranker.cross_encoder(*inputs).numpy(), abs=1e-5)
 
 
-def test_items_start_at_a_fixed_position_whatever_the_contexts_length(describe):
-    examples = describe([[0, 1], [0, 1]], ["red", "red blue hat"])
-    batch = pack(examples, np.array([0, 1]), context_tokens=8)
-    for positions, segments in zip(batch.positions, batch.segments, strict=True):
-        assert positions[segments == 1].tolist() == [8, 9, 10]
-        assert positions[segments == 2].tolist() == [8, 9, 10]
+def test_lists_of_too_many_items_are_scored_in_blocks(ranker, describe, monkeypatch):
+    draw = np.random.default_rng(2)
+    examples = describe(draw.integers(-1, 3, (20, 4)), ["red " * n for n in draw.integers(1, 6, 20)])
+    whole = scores_of(ranker, examples)
+    monkeypatch.setattr("ranking.rerank._ITEMS_TOGETHER", 2)
+    assert scores_of(ranker, examples, tokens_per_batch=30) == pytest.approx(whole, abs=1e-5)
+
+
+def test_numbers_alone_are_what_an_untrained_text_layer_leaves(ranker, describe):
+    examples = describe([[0, 1]], ["red"], np.arange(4.0).reshape(1, 2, 2))
+    with torch.no_grad():
+        ranker.cross_encoder.text.weight.zero_()
+        ranker.cross_encoder.text.bias.zero_()
+    assert score_numbers(ranker, examples) == pytest.approx(scores_of(ranker, examples), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""The heads learn from the numbers first: they need hundreds of steps, which cost seconds while no text is read."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ranking.cross_encoder import CrossEncoder
+from ranking.losses import listwise_softmax_loss
+
+
+def fit_numbers(
+    model: CrossEncoder,
+    features: Tensor,
+    intent: Tensor,
+    gains: Tensor,
+    kept: Tensor,
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float,
+) -> float:
+    """Fit the score heads to the numeric features alone, over all lists at once; the language model stays as it is.
+
+    Args:
+        model: whose texts are silent.
+        features: ``[lists, length, features]``.
+        intent: ``[lists, 3]``.
+        gains: ``[lists, length]``.
+        kept: ``[lists, length]``, bool.
+        steps: of AdamW; 0 leaves the heads as they are.
+        learning_rate: constant.
+        weight_decay: of all weights that learn here.
+
+    Returns: the last loss, in nats.
+    """
+    model.train()
+    learning = [*model.numbers.parameters(), *model.heads.parameters(), *model.direct.parameters()]
+    optimizer = torch.optim.AdamW(learning, learning_rate, weight_decay=weight_decay)
+    loss = torch.zeros(())
+    for _ in range(steps):
+        loss = listwise_softmax_loss(model.combine(None, features, intent[:, None]), gains, kept)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
