@@ -147,7 +147,7 @@ class Requests:
 def write_ranked(
     path: Path, request_id: NDArray[np.int64], items: NDArray[np.int32], scores: NDArray[np.float32]
 ) -> None:
-    """Write ranked lists as ``RANKINGS``: row r of ``items`` / ``scores`` ([requests, k], -1 padded) is a list, best first."""
+    """Write ranked lists as ``RANKINGS``: a row of ``items`` / ``scores`` ([requests, k], -1 padded) each, best first."""
     kept = items >= 0
     rank = np.broadcast_to(np.arange(items.shape[1], dtype=np.int32), items.shape)
     ids = np.broadcast_to(request_id[:, None], items.shape)
@@ -197,6 +197,6 @@ def check_record(name: str, path: Path) -> None:
     came = (found.get("mercato.record"), found.get("mercato.version"))
     if came != (name, VERSION):
         raise ValueError(
-            f"{path} holds record {came[0]!r} of version {came[1]!r}, but {name!r} of version {VERSION!r} was expected; "
-            "run the stage that writes it again with this version of Mercato"
+            f"{path} holds record {came[0]!r} of version {came[1]!r}, but {name!r} of version {VERSION!r} was "
+            "expected; run the stage that writes it again with this version of Mercato"
         )

@@ -69,7 +69,8 @@ def train_shop_encoder(
     _write(encoder, tokenizer, folder, text)
     return [
         f"encoder trained on {len(distinct):,} texts and {len(pairs):,} searches: "
-        f"{tokenizer.get_vocab_size():,} tokens, loss {np.mean(losses[:20]):.2f} -> {np.mean(losses[-20:]):.2f} in {len(losses)} steps"
+        f"{tokenizer.get_vocab_size():,} tokens, "
+        f"loss {np.mean(losses[:20]):.2f} -> {np.mean(losses[-20:]):.2f} in {len(losses)} steps"
     ]
 
 

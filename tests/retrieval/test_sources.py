@@ -82,7 +82,8 @@ EDGES = Edges(np.array([0, 2, 3, 3, 3]), np.array([2, 3, 3], np.int32), np.array
 def test_associations_add_up_and_fade_by_moments():
     asked = ask([(0, "purchase", 1), (1, "purchase", 1), (1, "purchase", 2)])
     items, scores = AssociationSource(EDGES, halflife=0.5)(asked, 3, Allowed.everything(4, 1))
-    # Day 2: 1 -> 3 counts 2. Day 1, a moment (two half-lives) earlier, counts a quarter: 0 -> 2: 4/4, 0 -> 3: 1/4, 1 -> 3: 2/4.
+    # Day 2: 1 -> 3 counts 2.
+    # Day 1, a moment (two half-lives) earlier, counts a quarter: 0 -> 2: 4/4, 0 -> 3: 1/4, 1 -> 3: 2/4.
     assert items.tolist() == [[3, 2, -1]]
     assert scores[0, :2].tolist() == [2 + 1 / 4 + 2 / 4, 4 / 4]
 
