@@ -236,6 +236,9 @@ class TowersConfig:
     for what is new to a user, and early stopping does too, while the source ``repeats`` knows the rest."""
     target_days: float = 0.0
     """Train only targets of so many last days of the towers' window, read with all that came before; 0: all."""
+    popularity: bool = False
+    """Tell the item tower how often an item was chosen in the towers' window. For catalogues full of look-alikes, of
+    which only some ever sell; an item that came later counts as unknown, and a share ``id_drop`` does in training."""
     negatives: str = "pool"
     """``pool`` (targets of the batch and uniform draws, corrected) or ``all`` (the exact softmax)."""
     uniform_negatives: int = 4096

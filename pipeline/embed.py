@@ -19,7 +19,8 @@ def embed(work: Work) -> Outcome:
     prepared = Prepared.open(work.run.stage("prepare"))
     module = TwoTower.load_from_checkpoint(work.run.stage("train-towers") / "model.ckpt", map_location="cpu")
     encoder = towers_encoder(work.run, work.config.text)
-    module.attach(prepared.catalogue(encoder, work.config.text, module.settings["id_min_events"]))
+    told = module.settings
+    module.attach(prepared.catalogue(encoder, work.config.text, told["id_min_events"], told["popularity"]))
     items = embed_items(module)
     np.save(work.out / "item_vectors.npy", items)
     requests = Requests.read(prepared.folder / "requests.parquet")

@@ -62,6 +62,7 @@ class Prepared:
         encoder: EncoderFolder,
         text: TextConfig,
         id_min_events: int,
+        popularity: bool,
         shares: NDArray[np.float64] | None = None,
     ) -> Catalogue:
         """Return the shop as the towers read it; texts are encoded, or come from the cache.
@@ -70,6 +71,7 @@ class Prepared:
             encoder: which reads the texts.
             text: the ``text`` section: how it is run.
             id_min_events: trainable events from which an item has an id residual.
+            popularity: whether the item tower is told how often items were chosen.
             shares: ``[items]``, each item's share among the trained targets; only training needs it.
         """
         folder, texts, queries = self.folder, self.item_texts, self.query_texts
@@ -79,13 +81,25 @@ class Prepared:
         residual = np.where(counts >= id_min_events, np.cumsum(counts >= id_min_events), 0)
         availability = np.load(folder / "availability.npz")
         return Catalogue(
-            ItemInputs(vectors, *_features(folder / "items_features"), *_given(folder), torch.from_numpy(residual)),
+            ItemInputs(
+                vectors,
+                *_features(folder / "items_features"),
+                *_given(folder),
+                torch.from_numpy(residual),
+                torch.from_numpy(self._popularity(counts, availability["from"], popularity)),
+            ),
             torch.from_numpy(asked) if asked is not None else torch.zeros(0, vectors.shape[1]),
             UserFeatures(*_features(folder / "users_features")),
             torch.from_numpy(shares if shares is not None else np.zeros(len(texts))),
             torch.from_numpy(availability["from"]),
             torch.from_numpy(availability["until"]),
         )
+
+    def _popularity(self, counts: NDArray[np.int64], since: NDArray[np.int64], told: bool) -> NDArray[np.float32]:
+        """Return log(1 + trainable events) and 1, ``[items, 2]``; zeros for an item that came after them."""
+        last = self.cuts[self.cuts > self.histories.offsets[:-1]] - 1
+        known = told & (since <= self.histories.time[last].max())
+        return np.stack([np.where(known, np.log1p(counts), 0.0), known], axis=1).astype(np.float32)
 
     def shape(self, catalogue: Catalogue) -> Shape:
         """Return the widths and table sizes that these data decide."""

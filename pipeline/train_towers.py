@@ -49,7 +49,7 @@ def train_towers(work: Work) -> Outcome:
     prepared = Prepared.open(work.run.stage("prepare"))
     data, shares = _data(work, prepared)
     encoder = prepared_encoder(work.run, work.config.text)
-    catalogue = prepared.catalogue(encoder, work.config.text, settings.id_min_events, shares)
+    catalogue = prepared.catalogue(encoder, work.config.text, settings.id_min_events, settings.popularity, shares)
 
     L.seed_everything(seed, verbose=False)
     module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))

@@ -27,6 +27,8 @@ class ItemInputs:
     """``[items]`` float32, 1 where given."""
     residual: Tensor
     """``[items]`` int64: row of the item's id residual, 0 for an item without one."""
+    popularity: Tensor
+    """``[items, 2]`` float32: log(1 + times chosen) and 1 where known; zeros where not, and where it is not to count."""
 
     def __len__(self) -> int:
         return len(self.text)
@@ -43,7 +45,7 @@ class ItemInputs:
 class ItemTower(nn.Module):
     """unit(projection(text, features, given vectors) + id residual).
 
-    The residual exists only for items with enough events, is at most ``id_cap`` times as long as the rest, and is
+    Popularity, where it is told, adds a part of its own. The residual exists only for items with enough events, is at most ``id_cap`` times as long as the rest, and is
     dropped for a share of the items in a training step, so that the rest learns to stand alone, as it must for a new
     item.
     """
@@ -78,6 +80,8 @@ class ItemTower(nn.Module):
         self.numeric = nn.Linear(2 * numbers, dim, bias=False) if numbers else None
         self.vectors = nn.Linear(vector_dim, dim) if vector_dim else None
         self.residual = nn.Embedding(residuals + 1, dim, padding_idx=0)
+        self.popularity = nn.Linear(2, dim, bias=False)
+        nn.init.zeros_(self.popularity.weight)
         self.id_cap, self.id_drop = id_cap, id_drop
         for table in (*self.categorical, self.residual):
             assert isinstance(table, nn.Embedding)
@@ -94,15 +98,18 @@ class ItemTower(nn.Module):
         vectors: Tensor,
         vectors_mask: Tensor,
         residual: Tensor,
+        popularity: Tensor,
     ) -> Tensor:
         """Return ``[items, dim]`` of unit length; the arguments are the fields of ``ItemInputs``."""
         content = self.content(text, categorical, numeric, numeric_mask, vectors, vectors_mask)
         own = self.residual(residual)
+        chosen = self.popularity(popularity)
         longest = self.id_cap * content.norm(dim=1, keepdim=True)
         own = own * (longest / own.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
         if self.training and self.id_drop:
-            own = own * (torch.rand(len(own), 1, device=own.device) >= self.id_drop)
-        return F.normalize(content + own, dim=1)
+            kept = torch.rand(len(own), 1, device=own.device) >= self.id_drop
+            own, chosen = own * kept, chosen * kept
+        return F.normalize(content + own + chosen, dim=1)
 
     def content(
         self,

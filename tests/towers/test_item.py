@@ -10,6 +10,7 @@ def _tower(**changes):
     tower = ItemTower(**sizes, **{"id_cap": 1.0, "id_drop": 0.0, **changes}).eval()
     with torch.no_grad():
         tower.residual.weight[1:].normal_(std=5.0)
+        tower.popularity.weight.normal_()
     return tower
 
 
@@ -22,6 +23,7 @@ def _inputs(items=1, **changes):
         "vectors": torch.zeros(items, 2),
         "vectors_mask": torch.zeros(items),
         "residual": torch.zeros(items, dtype=torch.int64),
+        "popularity": torch.zeros(items, 2),
     }
     return ItemInputs(**{**inputs, **changes})
 
@@ -41,6 +43,7 @@ def test_item_vectors_have_unit_length():
         ({"vectors": torch.ones(1, 2)}, False),  # not given, whatever stands there
         ({"numeric": torch.ones(1, 1), "numeric_mask": torch.zeros(1, 1)}, None),
         ({"residual": torch.ones(1, dtype=torch.int64)}, True),
+        ({"popularity": torch.ones(1, 2)}, True),
     ],
 )
 def test_every_part_speaks_and_what_is_missing_does_not(change, moves):
@@ -56,7 +59,7 @@ def test_every_part_speaks_and_what_is_missing_does_not(change, moves):
 
 def test_the_residual_is_at_most_as_long_as_the_cap_allows():
     tower = _tower(id_cap=0.5)
-    content = tower.content(*(getattr(_inputs(), name) for name in list(_inputs().__dataclass_fields__)[:-1]))
+    content = tower.content(*(getattr(_inputs(), name) for name in list(_inputs().__dataclass_fields__)[:-2]))
     with_id = tower.encode(_inputs(residual=torch.ones(1, dtype=torch.int64)))
     # A residual of half the content's length turns the vector by at most asin(1/2): cosine sqrt(3)/2.
     cosine = (torch.nn.functional.normalize(content, dim=1) * with_id).sum()
@@ -65,7 +68,7 @@ def test_the_residual_is_at_most_as_long_as_the_cap_allows():
 
 def test_dropping_every_residual_leaves_the_content_alone():
     tower = _tower(id_drop=1.0).train()
-    known = _inputs(4, residual=torch.tensor([1, 2, 1, 2]))
+    known = _inputs(4, residual=torch.tensor([1, 2, 1, 2]), popularity=torch.ones(4, 2))
     torch.testing.assert_close(tower.encode(known), tower.encode(_inputs(4)))
 
 
