@@ -90,20 +90,15 @@ class Requests:
         flat = np.repeat(keep, counts)
         offsets = np.concatenate([[0], np.cumsum(counts[rows])]).astype(np.int64)
         return Requests(
-            *(
-                getattr(self, name)[rows]
-                for name in (
-                    "request_id",
-                    "window",
-                    "half",
-                    "user",
-                    "time",
-                    "history_end",
-                    "query",
-                    "session",
-                    "intent",
-                )
-            ),
+            request_id=self.request_id[rows],
+            window=self.window[rows],
+            half=self.half[rows],
+            user=self.user[rows],
+            time=self.time[rows],
+            history_end=self.history_end[rows],
+            query=self.query[rows],
+            session=self.session[rows],
+            intent=self.intent[rows],
             offsets=offsets,
             items=self.items[flat],
             gains=self.gains[flat],
@@ -147,7 +142,7 @@ class Requests:
 def write_ranked(
     path: Path, request_id: NDArray[np.int64], items: NDArray[np.int32], scores: NDArray[np.float32]
 ) -> None:
-    """Write ranked lists as ``RANKINGS``: a row of ``items`` / ``scores`` ([requests, k], -1 padded) each, best first."""
+    """Write ranked lists as ``RANKINGS``; ``items`` and ``scores`` are ``[requests, k]``, best first, -1 padded."""
     kept = items >= 0
     rank = np.broadcast_to(np.arange(items.shape[1], dtype=np.int32), items.shape)
     ids = np.broadcast_to(request_id[:, None], items.shape)

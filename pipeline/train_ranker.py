@@ -34,7 +34,7 @@ from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
 from ranking.lists import TrainingLists, build_training_lists
 from ranking.module import Ranker
-from ranking.rerank import score_lists, score_numbers, scoring_device
+from ranking.rerank import score_lists, scoring_device
 from ranking.warm_up import fit_numbers
 
 
