@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ _PIPED_WIDTH = 120
 @click.argument("bundle", type=click.Path(path_type=Path))
 def verify(bundle: Path) -> None:
     """Check every file of BUNDLE against its manifest and replay the golden requests; exit code 1 on any difference."""
+    _use_one_thread()
     from serving.verify import verify as check
 
     report = check(bundle)
@@ -57,6 +59,7 @@ def recommend(
     exclude: tuple[str, ...],
 ) -> None:
     """Print the items that BUNDLE recommends to a user, and why each came up."""
+    _use_one_thread()
     from rich.console import Console
 
     from serving.runtime import Runtime
@@ -107,6 +110,11 @@ def parse_time(text: str) -> int:
         raise InputError(f"{text!r} is no moment; write it as 2026-11-23T14:00:00+00:00") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * MICROSECONDS)
+
+
+def _use_one_thread() -> None:
+    """Keep NumPy and FAISS from starting a thread per core, which single requests only wait for."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _title(user: str, query: str) -> str:

@@ -99,19 +99,17 @@ class OnnxModels:
 
     def score(self, context: str, items: NDArray[np.int32], features: Floats, intent: Floats) -> Floats:
         """Return the reranker's score of each candidate of one request, ``[candidates]``."""
-        head = self._pairs.contexts([context]).of(0).tolist()
-        rows = [head + self._item_tokens.of(int(item)) for item in items]
-        ids, mask = pad(rows)
-        segments = mask.copy()
-        segments[:, : len(head)] = 0
+        context_ids, context_mask = pad([self._pairs.contexts([context]).of(0).tolist()])
+        item_ids, item_mask = pad([self._item_tokens.of(int(item)) for item in items])
         scores: Floats = self._reranker.run(
             ["scores"],
             {
-                "input_ids": ids,
-                "attention_mask": mask,
-                "token_type_ids": segments,
+                "context_ids": context_ids,
+                "context_mask": context_mask,
+                "item_ids": item_ids,
+                "item_mask": item_mask,
                 "features": features,
-                "intent": np.repeat(intent[None], len(items), axis=0),
+                "intent": intent[None],
             },
         )[0]
         return scores

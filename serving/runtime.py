@@ -54,8 +54,8 @@ class Trace:
     """Best first."""
     scores: NDArray[np.float32]
     """Falling: fused with the reranker's where it read, else reciprocal rank over the sources."""
-    found: Mapping[int, tuple[Reason, ...]]
-    """Item -> the sources that found it, best place first."""
+    found: Found
+    """The same candidates in blended order, with what each source said of them."""
     reranked: int
     """Leading candidates that the reranker read."""
     visible: Visible
@@ -68,7 +68,7 @@ class Runtime:
         self,
         folder: str | Path,
         *,
-        threads: int = 0,
+        threads: int = 1,
         check: bool = True,
         key: bytes | None = None,
         models: Models | None = None,
@@ -77,7 +77,7 @@ class Runtime:
 
         Args:
             folder: of the bundle.
-            threads: of ONNX Runtime; 0 takes every core.
+            threads: of ONNX Runtime for one request; 0 takes every core.
             check: whether every file's hash is checked first, about half a second per gigabyte.
             key: of the user-id hashes; else the environment variable that the manifest names is read, else the key
                 file that ``export`` left beside the bundle.
@@ -129,6 +129,7 @@ class Runtime:
         """Answer one request."""
         trace = self.trace(request)
         shown = trace.items[: request.k]
+        place = {int(item): place for place, item in enumerate(trace.found.items[0])}
         notes = list(trace.visible.notes)
         if len(shown) < request.k:
             notes.append(
@@ -137,8 +138,10 @@ class Runtime:
             )
         return Answer(
             items=tuple(
-                Recommendation(self.item_id(item), float(score), trace.found[int(item)], self._fields.of(int(item)))
-                for item, score in zip(shown, trace.scores, strict=False)
+                Recommendation(
+                    self.item_id(item), float(score), _reasons(trace.found, place[item]), self._fields.of(item)
+                )
+                for item, score in zip(shown.tolist(), trace.scores, strict=False)
             ),
             intents={name: float(share) for name, share in zip(INTENTS, trace.intents, strict=True)},
             user_known=trace.visible.known,
@@ -165,7 +168,7 @@ class Runtime:
             fused = fuse(read[None], found.scores[:, :depth], whole, weight)
             one, other = reorder(found.items[:, :kept], found.scores[:, :kept], fused)
             items, scores, reranked = one[0], other[0], depth
-        return Trace(vector, intents, items, scores, _reasons(found, kept), reranked, visible)
+        return Trace(vector, intents, items, scores, found, reranked, visible)
 
     def _moment(self, request: Request) -> int:
         if request.time is not None:
@@ -367,15 +370,12 @@ def _nothing() -> Events:
     return Events(np.empty(0, np.int32), np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int32))
 
 
-def _reasons(found: Found, kept: int) -> dict[int, tuple[Reason, ...]]:
-    """Return, for each candidate, the sources that found it, best place first."""
-    reasons = {}
-    for place in range(kept):
-        ranks, scores = found.ranks[0, place], found.source_scores[0, place]
-        by = [
-            Reason(name, int(rank) + 1, float(score))
-            for name, rank, score in zip(found.sources, ranks, scores, strict=True)
-            if rank >= 0
-        ]
-        reasons[int(found.items[0, place])] = tuple(sorted(by, key=lambda reason: reason.rank))
-    return reasons
+def _reasons(found: Found, place: int) -> tuple[Reason, ...]:
+    """Return the sources that found the candidate at ``place`` of the blend, best rank first."""
+    ranks, scores = found.ranks[0, place].tolist(), found.source_scores[0, place].tolist()
+    by = [
+        Reason(name, rank + 1, score)
+        for name, rank, score in zip(found.sources, ranks, scores, strict=True)
+        if rank >= 0
+    ]
+    return tuple(sorted(by, key=lambda reason: reason.rank))
