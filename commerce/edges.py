@@ -21,7 +21,7 @@ class Edges:
     other: NDArray[np.int32]
     """``[edges]``: item codes."""
     weight: NDArray[np.float32]
-    """``[edges]``, positive; falling within an item's span, ties by item code."""
+    """``[edges]``; falling in size within an item's span, ties by item code. Those of associations are positive."""
 
     @property
     def items(self) -> int:

@@ -285,7 +285,7 @@ class RetrievalConfig:
     """Candidates kept per request after blending."""
     per_source: int = 200
     """Candidates asked of each source."""
-    sources: list[str] = field(default_factory=lambda: ["vectors", "associations", "repeats", "popularity"])
+    sources: list[str] = field(default_factory=lambda: ["vectors", "associations", "tastes", "repeats", "popularity"])
     """Candidate sources, blended by reciprocal rank."""
     rank_constant: float = 60.0
     """k of reciprocal rank fusion, 1 / (k + rank)."""
@@ -304,6 +304,12 @@ class RetrievalConfig:
     """How many times more a pair counts from the earlier item to the later one than back."""
     neighbours: int = 100
     """Associated items kept per item."""
+    tastes_items: int = 2000
+    """Items that ``tastes`` (a linear map over whole histories) knows, the most popular; work grows with its cube."""
+    tastes_ridge: float = 4.0
+    """Ridge of ``tastes``, in multiples of the mean number of users of an item."""
+    tastes_neighbours: int = 200
+    """Weights kept per item in ``tastes``."""
     popularity_days: float = 30.0
     """Days, up to the last one counted, over which popularity is counted; 0 counts everything before the window."""
     repeats_halflife_days: float = 80.0
@@ -314,16 +320,17 @@ class RetrievalConfig:
     """Requests answered together; bounds memory, changes nothing."""
 
     def __post_init__(self) -> None:
-        known = ("vectors", "associations", "repeats", "popularity", "lexical")
+        known = ("vectors", "associations", "tastes", "repeats", "popularity", "lexical")
         unknown = [name for name in self.sources if name not in known]
         if unknown or not self.sources:
             raise ValueError(f"retrieval.sources must be some of {', '.join(known)}; got {self.sources}")
         if self.blend not in ("learned", "equal"):
             raise ValueError(f"retrieval.blend must be learned or equal, got {self.blend!r}")
-        for name in ("candidates", "per_source", "neighbours", "associations_reach", "block", "blend_requests"):
+        counts = ("candidates", "per_source", "neighbours", "associations_reach", "tastes_items", "tastes_neighbours")
+        for name in (*counts, "block", "blend_requests"):
             if getattr(self, name) < 1:
                 raise ValueError(f"retrieval.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("associations_halflife", "repeats_halflife_days", "associations_forward"):
+        for name in ("associations_halflife", "repeats_halflife_days", "associations_forward", "tastes_ridge"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"retrieval.{name} must be above 0, got {getattr(self, name)}")
         for name in ("rank_constant", "associations_days", "popularity_days", "repeats_others"):

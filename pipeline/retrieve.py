@@ -17,13 +17,14 @@ from commerce.metrics import Relevant
 from commerce.records import Requests
 from commerce.seen import drop_seen
 from commerce.splits import WINDOWS
+from commerce.tastes import count_tastes
 from commerce.warehouse import open_warehouse
 from configs.schema import EvaluateConfig
 from pipeline.asking import Shop, blocks, open_sources
 from pipeline.stage import Outcome, Work
 from retrieval.blending import find_candidates
 from retrieval.index import ItemIndex
-from retrieval.opening import ASSOCIATIONS, POPULARITY
+from retrieval.opening import ASSOCIATIONS, POPULARITY, TASTES
 from retrieval.sources import Source, empty
 from retrieval.weights import CUT, Blend, learn_blend
 
@@ -91,6 +92,16 @@ def _count(work: Work, shop: Shop) -> str:
             neighbours=settings.neighbours,
         )
         edges.save(folder / ASSOCIATIONS)
+        if "tastes" in settings.sources:
+            tastes = count_tastes(
+                events,
+                shop.items,
+                most=settings.tastes_items,
+                ridge=settings.tastes_ridge,
+                neighbours=settings.tastes_neighbours,
+                days=settings.popularity_days,
+            )
+            tastes.save(folder / TASTES)
         said.append(f"{window} {len(edges.other):,}")
     warehouse.disconnect()
     return f"associations counted before each window: {', '.join(said)}"

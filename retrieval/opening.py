@@ -9,9 +9,17 @@ import numpy as np
 
 from commerce.edges import Edges
 from retrieval.index import ItemIndex
-from retrieval.sources import AssociationSource, PopularitySource, RepeatSource, Source, VectorSource, action_weights
+from retrieval.sources import (
+    AssociationSource,
+    PopularitySource,
+    RepeatSource,
+    Source,
+    TasteSource,
+    VectorSource,
+    action_weights,
+)
 
-ASSOCIATIONS, POPULARITY = "associations.npz", "popularity.npy"
+ASSOCIATIONS, POPULARITY, TASTES = "associations.npz", "popularity.npy", "tastes.npz"
 """Files of a window's counts."""
 
 
@@ -29,8 +37,8 @@ def open_sources(
     """Build the sources named; what one needs is only read where it is named.
 
     Args:
-        names: of ``vectors``, ``associations``, ``repeats``, ``popularity`` and ``lexical``.
-        statistics: folder with ``associations.npz`` and ``popularity.npy``.
+        names: of ``vectors``, ``associations``, ``repeats``, ``popularity``, ``tastes`` and ``lexical``.
+        statistics: folder with a window's counts.
         associations_halflife: in moments.
         repeats_targets: action -> what one event counts in ``repeats``.
         repeats_others: what an event of any other action counts.
@@ -60,6 +68,7 @@ def open_sources(
         "associations": lambda: AssociationSource(Edges.load(statistics / ASSOCIATIONS), associations_halflife),
         "repeats": lambda: RepeatSource(action_weights(repeats_targets, repeats_others), repeats_halflife_days),
         "popularity": lambda: PopularitySource(np.load(statistics / POPULARITY, allow_pickle=False)),
+        "tastes": lambda: TasteSource(Edges.load(statistics / TASTES)),
         "lexical": lexical,
     }
     unknown = [name for name in names if name not in builders]

@@ -89,15 +89,25 @@ class AssociationSource:
         item, time = events.item[met], events.time[met]
         later = np.concatenate([np.cumsum((time[1:] != time[:-1])[::-1])[::-1], [0]])[: len(item)]
         say = 0.5 ** (later / self.halflife)
-        recent = (say >= _FORGOTTEN) & (item < self.edges.items)
-        item, say = item[recent], say[recent]
-        start, stop = self.edges.offsets[item], self.edges.offsets[item + 1]
-        counts = stop - start
-        # All spans at once: the position of every edge of every event.
-        at = np.arange(counts.sum()) + np.repeat(start - (np.cumsum(counts) - counts), counts)
-        others, place = np.unique(self.edges.other[at], return_inverse=True)
-        scores = np.bincount(place, weights=self.edges.weight[at] * np.repeat(say, counts), minlength=len(others))
-        return others, scores.astype(np.float32)
+        recent = say >= _FORGOTTEN
+        return add_edges(self.edges, item[recent], say[recent])
+
+
+@dataclass(frozen=True)
+class TasteSource:
+    """The items that the whole of a history speaks for: each distinct item counts once, however long ago."""
+
+    edges: Edges
+    """Of ``commerce.tastes``; weights may be negative."""
+
+    def __call__(self, ask: Ask, k: int, allowed: Allowed) -> Ranked:
+        """Add up the edges of each user's items; what is not spoken for is not offered."""
+        ranked = empty(len(ask), k)
+        for row, events in enumerate(ask.events):
+            own = np.unique(events.item[events.item != NO_ITEM])
+            items, scores = add_edges(self.edges, own, np.ones(len(own)))
+            _place(ranked, row, items[scores > 0], scores[scores > 0], allowed)
+        return ranked
 
 
 @dataclass(frozen=True)
@@ -162,6 +172,21 @@ def action_weights(targets: Mapping[str, float], others: float) -> NDArray[np.fl
     for action, weight in targets.items():
         weights[ACTION_CODES[action]] = weight
     return weights
+
+
+def add_edges(
+    edges: Edges, items: NDArray[np.int32], say: NDArray[np.floating]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return every item that some of ``items`` ([any], with a say each) lead to, ascending, and its summed weight."""
+    known = items < edges.items
+    items, say = items[known], say[known]
+    start, stop = edges.offsets[items], edges.offsets[items + 1]
+    counts = stop - start
+    # All spans at once: the position of every edge of every item.
+    at = np.arange(counts.sum()) + np.repeat(start - (np.cumsum(counts) - counts), counts)
+    others, place = np.unique(edges.other[at], return_inverse=True)
+    scores = np.bincount(place, weights=edges.weight[at] * np.repeat(say, counts), minlength=len(others))
+    return others, scores.astype(np.float32)
 
 
 def _place(ranked: Ranked, row: int, items: NDArray[np.int32], scores: NDArray[np.float32], allowed: Allowed) -> None:

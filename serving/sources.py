@@ -11,7 +11,7 @@ from retrieval.index import ItemIndex
 from retrieval.sources import Source
 from serving.manifest import BundleError
 
-SERVED = ("vectors", "associations", "repeats", "popularity")
+SERVED = ("vectors", "associations", "tastes", "repeats", "popularity")
 """Sources that need nothing beyond the runtime; ``lexical`` needs more."""
 
 

@@ -127,7 +127,7 @@ def test_candidates_keep_their_sources_and_ranks(written):
     folder, _ = written
     rows = [row for row in read_table("candidates", folder / "test_new.parquet").to_pylist() if row["request_id"] == 45]
     right = {row["source"]: row["rank"] for row in rows if row["item"] == 5}
-    assert right == {"blend": 0, "vectors": 0, "associations": 0, "popularity": right["popularity"]}
+    assert right == {"blend": 0, "vectors": 0, "associations": 0, "tastes": 0, "popularity": right["popularity"]}
     shown = {row["item"] for row in rows if row["source"] == "blend"}
     assert {row["item"] for row in rows} == shown
 
@@ -137,7 +137,7 @@ def test_each_protocol_has_a_blend_of_its_own(written):
     blends = json.loads((folder / "blend.json").read_text())
     assert set(blends) == {"keep_seen", "filter_seen"}
     for blend in blends.values():
-        assert set(blend["weights"]) == {"vectors", "associations", "repeats", "popularity"}
+        assert set(blend["weights"]) == {"vectors", "associations", "tastes", "repeats", "popularity"}
         assert blend["requests"] == SIZE // 2
     assert blends["filter_seen"]["ndcg"]["blend"] == 1.0
     assert sum("blend (" in line for line in lines) == 2

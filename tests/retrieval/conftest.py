@@ -10,11 +10,20 @@ import pytest
 from commerce.associations import count_associations, count_popularity, counted_events
 from commerce.columns import ACTION_CODES, DAY
 from commerce.histories import Histories
+from commerce.tastes import count_tastes
 from commerce.warehouse import open_warehouse
 from retrieval.filters import ALWAYS_FROM, ALWAYS_UNTIL, NOTHING, Allowed
 from retrieval.index import ItemIndex
 from retrieval.lexical import LexicalSource
-from retrieval.sources import Ask, AssociationSource, PopularitySource, RepeatSource, VectorSource, action_weights
+from retrieval.sources import (
+    Ask,
+    AssociationSource,
+    PopularitySource,
+    RepeatSource,
+    TasteSource,
+    VectorSource,
+    action_weights,
+)
 
 SIZE = 12
 NOW = 100 * DAY
@@ -38,10 +47,12 @@ class Checkerboard:
         events = counted_events(warehouse, self.histories, ends, folder / "events.parquet")
         edges = count_associations(events, SIZE, reach=20, days=0, forward=3.0, neighbours=100)
         counts = count_popularity(events, SIZE, {"purchase": 1.0}, 0)
+        tastes = count_tastes(events, SIZE, most=SIZE, ridge=0.5, neighbours=100, days=0)
         vectors = np.eye(2, dtype=np.float32)[COLOUR]
         self.sources = {
             "vectors": VectorSource(ItemIndex.build(np.arange(SIZE), vectors)),
             "associations": AssociationSource(edges, 2.0),
+            "tastes": TasteSource(tastes),
             "repeats": RepeatSource(action_weights({"purchase": 1.0}, 0.1), 80.0),
             "popularity": PopularitySource(counts),
             "lexical": LexicalSource(

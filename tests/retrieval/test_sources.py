@@ -7,7 +7,7 @@ from commerce.histories import Events
 from retrieval.filters import Allowed
 from retrieval.sources import Ask, AssociationSource, PopularitySource, RepeatSource, action_weights
 
-NAMES = ["vectors", "associations", "repeats", "popularity", "lexical"]
+NAMES = ["vectors", "associations", "tastes", "repeats", "popularity", "lexical"]
 
 
 def lists(ranked):
@@ -34,13 +34,13 @@ def test_answers_are_allowed_ordered_and_padded(checkerboard, name, k):
         assert pairs == sorted(pairs)
 
 
-@pytest.mark.parametrize("name", ["vectors", "associations", "lexical"])
+@pytest.mark.parametrize("name", ["vectors", "associations", "tastes", "lexical"])
 def test_the_missing_tile_is_found(checkerboard, name):
     items, _ = checkerboard.sources[name](checkerboard.ask, 3, checkerboard.allowed(seen=False))
     assert items[:, 0].tolist() == list(range(12))
 
 
-@pytest.mark.parametrize("name", ["associations", "lexical"])
+@pytest.mark.parametrize("name", ["associations", "tastes", "lexical"])
 def test_the_other_colour_is_never_offered(checkerboard, name):
     items, _ = checkerboard.sources[name](checkerboard.ask, 12, checkerboard.allowed())
     assert all(item % 2 == user % 2 for user, row in enumerate(lists((items, None))) for item in row)
