@@ -22,7 +22,7 @@ def gather(x: Tensor) -> Tensor:
     """
     if ranks() == 1:
         return x
-    joined: Tensor = _Gather.apply(x) if x.requires_grad else _joined(x)
+    joined: Tensor = _Gather.apply(x) if x.requires_grad else _joined(x)  # type: ignore[no-untyped-call]
     return joined
 
 

@@ -59,8 +59,8 @@ def load_text_encoder(folder: EncoderFolder) -> TextEncoder:
     from transformers.utils import logging
 
     quiet, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModel.from_pretrained(str(folder.path), dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
@@ -68,7 +68,7 @@ def load_text_encoder(folder: EncoderFolder) -> TextEncoder:
     finally:
         logging.set_verbosity(quiet)
         if shown:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # BERT's own head over the first token; no text vector reads it
     return TextEncoder(model, folder.pooling).eval()

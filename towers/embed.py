@@ -19,7 +19,7 @@ def embed_items(module: TwoTower) -> Floats:
     """Return the vectors of all items of the attached catalogue, float32 ``[items, dim]``, unit length."""
     module.eval()
     codes = torch.arange(len(module.facts.items))
-    parts = [module.encode_items(part) for part in codes.split(_ITEMS_AT_ONCE)]
+    parts = [module.encode_items(part) for part in torch.split(codes, _ITEMS_AT_ONCE)]
     return torch.cat(parts).numpy()
 
 

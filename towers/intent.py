@@ -78,4 +78,4 @@ def _minimise(parameters: list[nn.Parameter], loss: Callable[[], Tensor]) -> Non
         return value
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)  # type: ignore[arg-type, no-untyped-call]

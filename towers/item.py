@@ -121,7 +121,7 @@ class ItemTower(nn.Module):
         vectors_mask: Tensor,
     ) -> Tensor:
         """Return what is known of an item without its id, ``[items, dim]``, of any length."""
-        found = self.text(text).float()
+        found: Tensor = self.text(text).float()
         for column, table in enumerate(self.categorical):
             found = found + table(categorical[:, column])
         if self.numeric is not None:
@@ -132,4 +132,5 @@ class ItemTower(nn.Module):
 
     def encode(self, inputs: ItemInputs) -> Tensor:
         """Return the vectors of items, ``[items, dim]``."""
-        return self(**{name: getattr(inputs, name) for name in inputs.__dataclass_fields__})
+        vectors: Tensor = self(**{name: getattr(inputs, name) for name in inputs.__dataclass_fields__})
+        return vectors

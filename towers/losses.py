@@ -104,7 +104,7 @@ def log_sum_exp(users: Tensor, items: Tensor, bias: Tensor | None, excluded: Ten
         bias: ``[items]``.
         excluded: ``[rows, items]``, bool.
     """
-    result: Tensor = _LogSumExp.apply(users, items, bias, excluded)
+    result: Tensor = _LogSumExp.apply(users, items, bias, excluded)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -50,6 +50,9 @@ class TwoTower(L.LightningModule):
     looks up in training comes with ``attach``.
     """
 
+    residual: Tensor
+    """``[items]`` int64: row of each item's id residual."""
+
     def __init__(self, shape: dict[str, Any], settings: dict[str, Any]) -> None:
         """Build the towers.
 
@@ -234,7 +237,7 @@ class TwoTower(L.LightningModule):
         """Free the catalogue's vectors."""
         del self._ranked_items
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]
         """Return AdamW with its groups, and the schedule that moves every step."""
         settings = self.settings
         groups = parameter_groups(

@@ -37,7 +37,8 @@ class Block(nn.Module):
         query, key, value = joined.permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.dropout(self.attention_out(seen.transpose(1, 2).reshape(batch, length, dim)))
-        return x + self.dropout(self.narrow(self.dropout(F.gelu(self.wide(self.norm(x))))))
+        out: Tensor = x + self.dropout(self.narrow(self.dropout(F.gelu(self.wide(self.norm(x))))))
+        return out
 
 
 class UserTower(nn.Module):

@@ -56,7 +56,8 @@ class WindowPlan:
     @property
     def counts(self) -> NDArray[np.int64]:
         """Windows of each user, at least one."""
-        return np.maximum(1, -(-(self.stop - self.start) // self.length))
+        counts: NDArray[np.int64] = np.maximum(1, -(-(self.stop - self.start) // self.length))
+        return counts
 
     @property
     def steps(self) -> int:
