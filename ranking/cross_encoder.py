@@ -5,9 +5,6 @@ whole context and at its own item. So a context is read once per request and an 
 of lists it stands in, and a further candidate costs one token, not |context| + |item| (after PreTTR, MacAvaney et al.
 2020). What an item's first token takes from its own tokens does not depend on the context either: it is kept as one
 vector and the logarithm of its softmax mass, and merged with what it takes from the context.
-
-The same weights run in two forms with equal scores: lists (training, offline), and plain pairs (the exported graph,
-``forward``).
 """
 
 from __future__ import annotations
@@ -85,32 +82,28 @@ class CrossEncoder(nn.Module):
         self.feature_scale.copy_(torch.where(spread > 1e-6, spread, torch.full_like(spread, 1e12)))
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, features: Tensor, intent: Tensor
+        self,
+        context_ids: Tensor,
+        context_mask: Tensor,
+        item_ids: Tensor,
+        item_mask: Tensor,
+        features: Tensor,
+        intent: Tensor,
     ) -> Tensor:
-        """Score pairs: the form that is exported.
+        """Score the candidates of one request: the form that is exported.
 
         Args:
-            input_ids: ``[pairs, tokens]``, int64, context then item, padded at the end.
-            attention_mask: ``[pairs, tokens]``, int64, 0 at padding.
-            token_type_ids: ``[pairs, tokens]``, int64, 1 at the item's tokens, of which there is one at least.
-            features: ``[pairs, features]``, as ``commerce.state.candidate_features`` gives them.
-            intent: ``[pairs, 3]``, probabilities in the order of ``INTENTS``.
+            context_ids: ``[1, tokens]``, int64.
+            context_mask: ``[1, tokens]``, int64, 0 at padding.
+            item_ids: ``[candidates, tokens]``, int64, padded at the end.
+            item_mask: ``[candidates, tokens]``, int64, 0 at padding.
+            features: ``[candidates, features]``, as ``commerce.state.candidate_features`` gives them.
+            intent: ``[1, 3]``, probabilities in the order of ``INTENTS``.
 
-        Returns: ``[pairs]`` float32, higher is better; comparable within a request only.
+        Returns: ``[candidates]`` float32, higher is better; comparable within a request only.
         """
-        context_length = ((1 - token_type_ids) * attention_mask).sum(dim=1, keepdim=True)
-        index = torch.cumsum(torch.ones_like(input_ids), dim=1) - 1
-        states = self.encoder(
-            input_ids=input_ids,
-            attention_mask=same_text(token_type_ids, attention_mask)[:, None],
-            token_type_ids=torch.zeros_like(input_ids),
-            position_ids=(index - token_type_ids * context_length) * attention_mask,
-        ).last_hidden_state
-        first = states.gather(1, context_length[:, :, None].expand(-1, -1, states.shape[2]))[:, 0]
-        look = self.meeting.attention.self
-        keys, values = self._split(look.key(states)), self._split(look.value(states))
-        taken, _ = attend(self._split(look.query(first))[:, None], keys, values, attention_mask)
-        return self.combine(self._finish(taken[:, 0], first), features, intent)
+        items = ReadItems(*(part[None] for part in self.read_items(item_ids, item_mask)))
+        return self.score(self.read_contexts(context_ids, context_mask), items, features[None], intent)[0]
 
     def score(self, contexts: ReadContexts, items: ReadItems, features: Tensor, intent: Tensor) -> Tensor:
         """Score lists.
@@ -184,15 +177,6 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[T
     fit = fit.masked_fill(mask[:, None, None, :] == 0, float("-inf"))
     taken = torch.einsum("rqht,rthd->rqhd", torch.softmax(fit, dim=-1).to(values.dtype), values)
     return taken, torch.logsumexp(fit, dim=-1)
-
-
-def same_text(token_type_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Return who reads whom below the last layer, bool ``[pairs, tokens, tokens]``: those of the same text.
-
-    Padding reads only padding, so that no row of the softmax is empty.
-    """
-    text = torch.where(attention_mask > 0, token_type_ids, torch.full_like(token_type_ids, -1))
-    return text[:, :, None] == text[:, None, :]
 
 
 def lowest_layers(folder: str, layers: int, tokens: int) -> PreTrainedModel:

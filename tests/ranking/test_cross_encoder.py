@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from ranking.cross_encoder import attend, lowest_layers, same_text
+from ranking.batches import lay
+from ranking.cross_encoder import attend, lowest_layers
 from ranking.rerank import score_lists, score_numbers
 
 
@@ -10,38 +11,16 @@ def scores_of(ranker, examples, tokens_per_batch=1000):
     return score_lists(ranker, examples, tokens_per_batch=tokens_per_batch, precision="fp32")
 
 
-def pairs_of(examples, rows, length):
-    """Lay (context, item) pairs out as serving does."""
-    ids, mask, types, features, intent = [], [], [], [], []
-    for row in rows:
-        context = examples.contexts.of(row)
-        for place, item in enumerate(examples.items[row]):
-            if item < 0:
-                continue
-            tokens = np.concatenate([context, examples.item_tokens.of(item)])
-            blank = [0] * (length - len(tokens))
-            ids.append([*tokens, *blank])
-            mask.append([1] * len(tokens) + blank)
-            types.append([0] * len(context) + [1] * (len(tokens) - len(context)) + blank)
-            features.append(examples.features[row, place])
-            intent.append(examples.intent[row])
+def request_of(examples, row, padding=0):
+    """Lay one request out as serving does, with more padding than it needs."""
+    items = examples.items[row][examples.items[row] >= 0]
+    texts = [*lay(examples.contexts, np.array([row])), *lay(examples.item_tokens, items)]
+    texts = [torch.nn.functional.pad(part, (0, padding)) for part in texts]
     return (
-        torch.tensor(np.array(ids)),
-        torch.tensor(mask),
-        torch.tensor(types),
-        torch.tensor(np.array(features)),
-        torch.tensor(np.array(intent)),
+        *texts,
+        torch.from_numpy(examples.features[row][: len(items)]),
+        torch.from_numpy(examples.intent[[row]]),
     )
-
-
-def test_below_the_last_layer_a_text_reads_only_itself():
-    mask = same_text(torch.tensor([[0, 0, 1, 0]]), torch.tensor([[1, 1, 1, 0]]))[0]
-    assert mask.tolist() == [
-        [True, True, False, False],
-        [True, True, False, False],
-        [False, False, True, False],
-        [False, False, False, True],
-    ]
 
 
 def test_attention_takes_by_fit_and_tells_its_mass():
@@ -54,15 +33,35 @@ def test_attention_takes_by_fit_and_tells_its_mass():
     assert mass.item() == pytest.approx(np.log(4))
 
 
-def test_lists_and_exported_pairs_have_equal_scores(ranker, describe):
+def test_two_merged_softmaxes_are_one_over_context_and_item(ranker):
+    model = ranker.cross_encoder
+    context, item = torch.tensor([[2, 9, 5, 3]]), torch.tensor([[2, 5, 7, 3, 0]])
+    mask = torch.tensor([[1, 1, 1, 1, 0]])
+    with torch.no_grad():
+        contexts, items = model.read_contexts(context, torch.ones_like(context)), model.read_items(item, mask)
+        states = [
+            model.encoder(input_ids=ids, attention_mask=there).last_hidden_state[0, :4]
+            for ids, there in ((context, torch.ones_like(context)), (item, mask))
+        ]
+        look = model.meeting.attention.self
+        keys, values = (model._split(part(torch.cat(states)))[None] for part in (look.key, look.value))
+        together, _ = attend(items.query[:, None], keys, values, torch.ones(1, 8))
+        taken, mass = attend(items.query[:, None], *contexts)
+        share = torch.sigmoid(items.mass[:, None] - mass)[..., None]
+        merged = share * items.own[:, None] + (1 - share) * taken
+    assert merged.flatten().numpy() == pytest.approx(together.flatten().numpy(), abs=1e-6)
+
+
+def test_lists_and_the_exported_form_have_equal_scores(ranker, describe):
     draw = np.random.default_rng(1)
     examples = describe(
         [[0, 1, 2], [2, 0, -1]], ["query : red", "buy"], draw.normal(size=(2, 3, 2)), [[0.2, 0.3, 0.5], [1, 0, 0]]
     )
     listed = scores_of(ranker, examples)
     with torch.no_grad():
-        pairs = ranker.cross_encoder(*pairs_of(examples, [0, 1], length=15))
-    assert listed[listed > -np.inf] == pytest.approx(pairs.numpy(), abs=1e-5)
+        for row in range(2):
+            alone = ranker.cross_encoder(*request_of(examples, row, padding=2)).numpy()
+            assert listed[row][listed[row] > -np.inf] == pytest.approx(alone, abs=1e-5)
 
 
 def test_neither_company_nor_padding_changes_a_score(ranker, describe):
@@ -104,25 +103,26 @@ def test_features_are_standardised_and_one_that_never_varied_says_nothing(ranker
 def test_the_exported_graph_scores_as_torch(ranker, describe, tmp_path):
     import onnxruntime
 
-    examples = describe([[0, 1, 2]], ["query : red"], np.ones((1, 3, 2)), [[0.2, 0.3, 0.5]])
-    inputs = pairs_of(examples, [0], length=12)
-    names = ["input_ids", "attention_mask", "token_type_ids", "features", "intent"]
-    pairs, tokens = torch.export.Dim("pairs", min=1, max=512), torch.export.Dim("tokens", min=4, max=31)
-    shapes = {name: {0: pairs, 1: tokens} if name in names[:3] else {0: pairs} for name in names}
+    torch.nn.init.normal_(ranker.cross_encoder.text.weight)
+    draw = np.random.default_rng(1)
+    examples = describe([[0, 1, 2]], ["query : red"], draw.normal(size=(1, 3, 2)), [[0.2, 0.3, 0.5]])
+    names = ["context_ids", "context_mask", "item_ids", "item_mask", "features", "intent"]
+    candidates, words, tokens = (torch.export.Dim(name, min=2, max=30) for name in ("candidates", "words", "tokens"))
+    at_context, at_item = {1: words}, {0: candidates, 1: tokens}
     path = tmp_path / "reranker.onnx"
     torch.onnx.export(
         ranker.cross_encoder,
-        inputs,
+        request_of(examples, 0),
         str(path),
         input_names=names,
         output_names=["scores"],
-        dynamic_shapes=shapes,
+        dynamic_shapes=dict(zip(names, (at_context, at_context, at_item, at_item, {0: candidates}, {}), strict=True)),
         dynamo=True,
         verbose=False,
     )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    for length in (12, 17):  # more padding than the graph was traced with
-        inputs = pairs_of(examples, [0, 0], length)
+    for padding in (0, 3):  # more tokens than the graph was traced with
+        inputs = request_of(examples, 0, padding)
         (answer,) = session.run(None, {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
         with torch.no_grad():
             assert answer == pytest.approx(ranker.cross_encoder(*inputs).numpy(), abs=1e-5)
