@@ -26,18 +26,18 @@ class BundleModel(PythonModel):
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> list[list[dict[str, Any]]]:
         """Return a list per request: dicts with ``item_id``, ``score`` and ``reasons``, best first."""
-        answers = []
-        for request in model_input.to_dict("records"):
-            answer = self.runtime.recommend(
-                user=str(request["user"]), query=request.get("query") or "", k=int(request.get("k") or 10)
-            )
-            answers.append(
-                [
-                    {"item_id": item.item_id, "score": item.score, "reasons": [str(reason) for reason in item.reasons]}
-                    for item in answer.items
-                ]
-            )
-        return answers
+        # A column that is left out, or a cell that is empty, means what a request means by default.
+        rows = [
+            {name: value for name, value in row.items() if not pd.isna(value)} for row in model_input.to_dict("records")
+        ]
+        return [self._answer(row) for row in rows]
+
+    def _answer(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        answer = self.runtime.recommend(str(row["user"]), query=str(row.get("query", "")), k=int(row.get("k", 10)))
+        return [
+            {"item_id": item.item_id, "score": item.score, "reasons": [str(reason) for reason in item.reasons]}
+            for item in answer.items
+        ]
 
 
 mlflow.models.set_model(BundleModel())

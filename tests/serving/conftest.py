@@ -5,21 +5,26 @@ import shutil
 
 import pytest
 
-SHOP = ("bazaar.users=120", "bazaar.items=90", "bazaar.days=40", "run.seed=1", "run.threads=1")
-TINY = (
-    "text.refuse_share=1.0",
-    "text.precision=fp32",
-    "towers.dim=16",
-    "towers.layers=1",
-    "towers.heads=2",
-    "towers.history_length=20",
-    "towers.max_epochs=1",
-    "ranking.layers=1",
-    "ranking.depth=8",
-    "ranking.context_tokens=24",
-    "ranking.item_tokens=12",
-    "evaluate.bootstrap=20",
-)
+SHOP = """
+run: {seed: 1, threads: 1}
+data:
+  reader: bazaar
+  item_text: [title]
+  item_category: category
+  item_categorical: [category, brand]
+  item_numeric: [price]
+  item_vector: image_vector
+  user_categorical: [age_band, region]
+  user_numeric: [household_size]
+bazaar: {users: 120, items: 90, days: 40}
+prepare:
+  requests: rolling
+  targets: {view: 0.2, cart: 0.5, purchase: 1.0}
+text: {refuse_share: 1.0, precision: fp32}
+towers: {dim: 16, layers: 1, heads: 2, history_length: 20, max_epochs: 1}
+ranking: {layers: 1, depth: 8, context_tokens: 24, item_tokens: 12, precision: fp32}
+evaluate: {bootstrap: 20}
+"""
 STAGES = ("ingest", "prepare", "train-towers", "embed", "index", "retrieve")
 
 
@@ -53,12 +58,12 @@ def tiny_encoder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def shop_overrides(tmp_path_factory, tiny_encoder):
-    """Settings of the tiny shop."""
+def shop_config(tmp_path_factory, tiny_encoder):
+    """The tiny shop's config file and overrides."""
     folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.yaml").write_text(SHOP)
     return [
-        *SHOP,
-        *TINY,
+        str(folder / "shop.yaml"),
         f"run.folder={folder / 'run'}",
         f"text.cache={folder / 'text'}",
         f"text.encoder={tiny_encoder}",
@@ -67,11 +72,11 @@ def shop_overrides(tmp_path_factory, tiny_encoder):
 
 
 @pytest.fixture(scope="session")
-def tiny_shop(shop_overrides):
+def tiny_shop(shop_config):
     """A run as the stages leave it before ``export``; its reranker is random but is said to ship."""
     from pipeline.api import Run
 
-    run = Run("configs/bazaar.yaml", *shop_overrides)
+    run = Run(*shop_config)
     run.run(*STAGES, say=lambda line: None)
     _ship_a_reranker(run)
     interval = {"value": 0.1, "low": 0.05, "high": 0.15}

@@ -18,7 +18,7 @@ from serving.user_keys import KEY_FILE
 from serving.verify import verify
 
 KILLED = """
-import os, shutil, signal, sys
+import os, shutil, signal, sys, traceback
 from pathlib import Path
 
 import pipeline.bundle, pipeline.export, pipeline.run_folder, serving.strings
@@ -28,8 +28,7 @@ from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
 from serving.manifest import check_files, read_manifest
 
-overrides = sys.argv[1:]
-run = Run("configs/bazaar.yaml", *overrides)
+run = Run(*sys.argv[1:])
 root = RunFolder(run.folder)
 graphs = run.folder.parent / "graphs"
 graphs.mkdir(exist_ok=True)
@@ -72,7 +71,8 @@ def attempt(moment):
             MOMENTS.get(moment, lambda: None)()
             pipeline.export.export(Work(run.config, root, root.open_temporary("export"), "export", "k"))
             os._exit(0)
-        finally:
+        except BaseException:
+            traceback.print_exc()
             os._exit(1)
     _, status = os.waitpid(child, 0)
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
@@ -96,13 +96,13 @@ def shop(exported, tmp_path):
     return tmp_path / "run"
 
 
-def test_a_kill_at_any_moment_leaves_the_former_bundle_or_none(exported, shop, shop_overrides):
-    script = [sys.executable, "-c", KILLED, *shop_overrides, f"run.folder={shop}"]
+def test_a_kill_at_any_moment_leaves_the_former_bundle_or_none(exported, shop, shop_config):
+    script = [sys.executable, "-c", KILLED, *shop_config, f"run.folder={shop}"]
     done = subprocess.run(script, capture_output=True, text=True, timeout=300)
     lines = dict(line.split(": ") for line in done.stdout.splitlines() if ": " in line)
     states = {moment: state.split(", ") for moment, state in lines.items()}
     assert len(states) == 5, done.stderr
-    assert states.pop("none of them") == ["0", "whole"]
+    assert states.pop("none of them") == ["0", "whole"], done.stderr
     assert {ended for ended, _ in states.values()} == {str(int(signal.SIGKILL))}
     # The former bundle is there until the new one is about to take its place.
     assert [whole for _, whole in states.values()] == ["whole", "whole", "whole", "absent"]

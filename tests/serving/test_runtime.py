@@ -66,7 +66,6 @@ def test_with_the_reranker_the_order_is_that_of_the_rank_stage(exported, runtime
     run = exported[0]
     root = RunFolder(run.folder)
     folder = root.open_temporary("rank")
-    run.config.ranking.precision = "fp32"
     rank(Work(run.config, root, folder, "rank", "k"))
     requests, listed = asked
     items, scores = read_ranked(folder / "test.parquet", requests.request_id)
