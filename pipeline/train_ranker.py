@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from commerce.records import Requests
 from configs.schema import Config
@@ -34,7 +36,7 @@ from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
 from ranking.lists import TrainingLists, build_training_lists
 from ranking.module import Ranker
-from ranking.rerank import score_lists, scoring_device
+from ranking.rerank import score_lists, score_numbers, scoring_device
 from ranking.warm_up import fit_numbers
 
 
@@ -65,8 +67,8 @@ def train_ranker(work: Work) -> Outcome:
     _fit_numbers(ranker, config, examples, training)
     _fit(ranker, config, examples, training, work.out)
     ranker.to(scoring_device())
-    verdicts = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
-    return _write(work, counted, cost, verdicts, inputs)
+    found = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
+    return _write(work, counted, cost, found, inputs)
 
 
 def _build(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
@@ -179,17 +181,34 @@ class _LossCurve(L.Callback):
         self.losses.append((trainer.global_step, round(float(outputs["loss"]), 5)))
 
 
-def _judge(protocol: str, ranker: Ranker, inputs: RankingInputs, config: Config) -> Verdict:
-    ranking, seed = config.ranking, config.run.seed
-    weight, tried = choose_weight(_judged(protocol, "fit", ranking.fit_users, ranker, inputs, config))
-    print(
-        f"{protocol}: NDCG@{CUT} on fit by weight of the cross-encoder: {_tried(tried)}; chosen {weight:g}", flush=True
-    )
-    gate = _judged(protocol, "gate", ranking.gate_users, ranker, inputs, config)
-    return judge(gate, weight, resamples=config.evaluate.bootstrap, confidence=config.evaluate.confidence, seed=seed)
+@dataclass(frozen=True)
+class _Judgement:
+    """What became of one protocol."""
+
+    verdict: Verdict
+    fit: dict[str, float]
+    """NDCG@10 on the ``fit`` half: of the blend, of the numbers alone, and of numbers and texts, each at its best."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.verdict.as_json(), f"fit_ndcg@{CUT}": self.fit}
 
 
-def _judged(protocol: str, half: str, users: int, ranker: Ranker, inputs: RankingInputs, config: Config) -> Judged:
+def _judge(protocol: str, ranker: Ranker, inputs: RankingInputs, config: Config) -> _Judgement:
+    """Choose the weight on ``fit``, note what the texts add there, and ask the gate."""
+    fit, of_numbers = _judged(protocol, "fit", config.ranking.fit_users, ranker, inputs, config)
+    weight, tried = choose_weight(fit)
+    _, numbers = choose_weight(replace(fit, read=of_numbers))
+    found = {"blend": tried[0.0], "numbers alone": max(numbers.values()), "numbers and texts": max(tried.values())}
+    gate, _ = _judged(protocol, "gate", config.ranking.gate_users, ranker, inputs, config)
+    evaluate = config.evaluate
+    verdict = judge(gate, weight, resamples=evaluate.bootstrap, confidence=evaluate.confidence, seed=config.run.seed)
+    return _Judgement(verdict, {name: round(value, 5) for name, value in found.items()})
+
+
+def _judged(
+    protocol: str, half: str, users: int, ranker: Ranker, inputs: RankingInputs, config: Config
+) -> tuple[Judged, NDArray[np.float32]]:
+    """Return one half's lists with the ranker's scores, and the scores that its numbers alone would give."""
     ranking = config.ranking
     requests = inputs.judged(
         half, users, config.run.seed, new_items=_filters_seen(config, protocol), actions=_actions(config)
@@ -203,15 +222,15 @@ def _judged(protocol: str, half: str, users: int, ranker: Ranker, inputs: Rankin
         precision=ranking.precision,
         label=f"{protocol} {half}",
     )
-    return Judged(lists.items, lists.scores, read, relevant_of(requests), requests.user)
+    judged = Judged(lists.items, lists.scores, read, relevant_of(requests), requests.user)
+    return judged, score_numbers(ranker, examples)
 
 
-def _write(work: Work, counted: str, cost: Cost, verdicts: dict[str, Verdict], inputs: RankingInputs) -> Outcome:
+def _write(work: Work, counted: str, cost: Cost, found: dict[str, _Judgement], inputs: RankingInputs) -> Outcome:
     ranking = work.config.ranking
     gate = {
-        "shipped": verdicts[MAIN].shipped,
-        **verdicts[MAIN].as_json(),
-        NEW_ITEMS: verdicts[NEW_ITEMS].as_json() if NEW_ITEMS in verdicts else None,
+        **found[MAIN].as_json(),
+        NEW_ITEMS: found[NEW_ITEMS].as_json() if NEW_ITEMS in found else None,
         "depth": ranking.depth,
         "context_tokens": ranking.context_tokens,
         "item_tokens": ranking.item_tokens,
@@ -221,27 +240,29 @@ def _write(work: Work, counted: str, cost: Cost, verdicts: dict[str, Verdict], i
         "cost": cost.as_json(),
     }
     (work.out / "gate.json").write_text(json.dumps(gate, indent=1))
-    if not any(verdict.shipped for verdict in verdicts.values()):
+    if not any(judgement.verdict.shipped for judgement in found.values()):
         (work.out / "ranker.ckpt").unlink()
-    return Outcome([line for protocol, verdict in verdicts.items() for line in _lines(protocol, verdict)])
+    return Outcome([line for protocol, judgement in found.items() for line in _lines(protocol, judgement)])
 
 
 def _write_closed(work: Work, reason: str) -> Outcome:
-    gate = {**closed(reason).as_json(), NEW_ITEMS: None}
-    (work.out / "gate.json").write_text(json.dumps(gate, indent=1))
-    return Outcome(_lines(MAIN, closed(reason)))
+    """Ship the blended order without having trained anything."""
+    (work.out / "gate.json").write_text(json.dumps({**closed(reason).as_json(), NEW_ITEMS: None}, indent=1))
+    return Outcome([f"gate: the blended order ships: {reason}"])
 
 
-def _lines(protocol: str, verdict: Verdict) -> list[str]:
+def _lines(protocol: str, judgement: _Judgement) -> list[str]:
+    verdict = judgement.verdict
     what = "the reranked order" if verdict.shipped else "the blended order"
-    where = "" if protocol == MAIN else " for new items"
+    where = "" if protocol == MAIN else " for items new to their users"
     lines = [f"gate{where}: {what} ships: {verdict.reason}"]
     if verdict.blended and verdict.reranked:
         lines.append(
-            f"  NDCG@{CUT} of {verdict.users:,} users: blended {verdict.blended.value:.4f}, "
+            f"  NDCG@{CUT} on {verdict.users:,} gate users: blended {verdict.blended.value:.4f}, "
             f"reranked {verdict.reranked.value:.4f}"
         )
-    return lines
+    fit = ", ".join(f"{name} {value:.4f}" for name, value in judgement.fit.items())
+    return [*lines, f"  NDCG@{CUT} on fit: {fit}"]
 
 
 def _protocols(run: RunFolder) -> list[str]:
@@ -262,8 +283,3 @@ def _rows(requests: Requests, rows: Any) -> Requests:
     keep = np.zeros(len(requests), dtype=bool)
     keep[rows] = True
     return requests.where(keep)
-
-
-def _tried(tried: dict[float, float]) -> str:
-    shown = [weight for weight in tried if round(weight * 20) % 4 == 0]
-    return ", ".join(f"{weight:g}: {tried[weight]:.4f}" for weight in shown)

@@ -48,11 +48,13 @@ def reorder(
     Args:
         items: ``[requests, candidates]``, blended order, ``NO_ITEM`` past a list's end.
         retrieved: ``[requests, candidates]``, blended scores, falling.
-        fused: ``[requests, depth]`` of the first ``depth`` candidates, -inf past a list's end; a list may be shorter.
+        fused: ``[requests, depth]`` of the first ``depth`` candidates, -inf past a list's end; ``depth`` may be
+            more than there are.
 
     Returns: items and scores, ``[requests, candidates]``; ties stand by item code, scores fall along each list.
     """
-    depth = fused.shape[1]
+    depth = min(fused.shape[1], items.shape[1])
+    fused = fused[:, :depth]
     order = np.lexsort((items[:, :depth], -fused), axis=1)
     shown, scores = items.copy(), retrieved.astype(np.float32)
     shown[:, :depth] = np.take_along_axis(items[:, :depth], order, axis=1)

@@ -39,12 +39,14 @@ def test_equal_scores_stand_by_item_code():
     assert shown.tolist() == [[3, 7, 9]]
 
 
-@given(arrays.arrays(np.float32, (2, 6), elements=st.floats(-10, 10, width=32)), st.integers(1, 6), st.floats(0, 1))
+@given(arrays.arrays(np.float32, (2, 6), elements=st.floats(-10, 10, width=32)), st.integers(1, 9), st.floats(0, 1))
 def test_a_list_keeps_its_items_and_its_scores_fall(read, depth, weight):
     items = np.array([[4, 8, 15, 16, 23, 42], [1, 2, 3, -1, -1, -1]], np.int32)
     retrieved = np.tile(np.linspace(1, 0, 6, dtype=np.float32), (2, 1))
     kept = items[:, :depth] >= 0
-    shown, scores = reorder(items, retrieved, fuse(read[:, :depth], retrieved[:, :depth], kept, weight))
+    fused = fuse(read[:, :depth], retrieved[:, :depth], kept, weight)
+    beyond = np.full((2, max(0, depth - 6)), -np.inf, np.float32)  # a depth of more than there are
+    shown, scores = reorder(items, retrieved, np.concatenate([fused, beyond], axis=1))
     for row in range(2):
         assert sorted(shown[row]) == sorted(items[row])
         there = shown[row] >= 0
