@@ -172,6 +172,7 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
         "git_commit": git_commit(),
         "versions": versions(*_VERSIONED),
         "window": _window(source.histories),
+        "windows": json.loads((source.prepared / "windows.json").read_text(encoding="utf-8")),
         "settings": _settings(config, source.blends),
         "models": models,
         "users": None

@@ -23,6 +23,7 @@ from pipeline.stage import Outcome, Work
 from serving.golden import Shaken, golden_requests, record
 from serving.manifest import bundle_id, seal
 from serving.runtime import Runtime
+from serving.sources import SERVED
 from serving.user_keys import KEY_FILE, key_from
 from serving.verify import Report, verify
 
@@ -41,6 +42,12 @@ def export(work: Work) -> Outcome:
         raise InputError(
             f"export.golden_requests is {settings.golden_requests}, but at least {LEAST_GOLDEN} are needed to cover "
             "every kind of request"
+        )
+    unserved = sorted(set(work.config.retrieval.sources) - set(SERVED))
+    if unserved:
+        raise InputError(
+            f"retrieval.sources names {', '.join(unserved)}, which needs more than a serving machine has; a bundle "
+            f"serves {', '.join(SERVED)}, so take the others out"
         )
     root = work.run.root
     key, made = user_key(settings, root) if settings.include_histories else (None, [])

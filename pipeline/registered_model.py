@@ -28,7 +28,8 @@ class BundleModel(PythonModel):
         """Return a list per request: dicts with ``item_id``, ``score`` and ``reasons``, best first."""
         # A column that is left out, or a cell that is empty, means what a request means by default.
         rows = [
-            {name: value for name, value in row.items() if not pd.isna(value)} for row in model_input.to_dict("records")
+            {str(name): value for name, value in row.items() if not pd.isna(value)}
+            for row in model_input.to_dict("records")
         ]
         return [self._answer(row) for row in rows]
 

@@ -11,7 +11,10 @@ from urllib.parse import urlparse
 
 from configs.errors import InputError
 
+# Read when MLflow is imported: no telemetry, and no log lines and progress bars between those of the stages.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient

@@ -147,6 +147,7 @@ def _recorded(runtime: Runtime, request: Request, rerank: bool) -> dict[str, Any
     return {
         "request": request.as_json(),
         "rerank": rerank,
+        "context": trace.context,
         "vector": [round(float(x), 7) for x in trace.vector],
         "intents": [round(float(x), 7) for x in trace.intents],
         "items": [runtime.item_id(item) for item in trace.items[: request.k]],
@@ -177,6 +178,11 @@ def _compare(expected: Mapping[str, Any], found: Mapping[str, Any], name: str) -
         raise BundleError(
             f"{name}: the user vector has cosine {cosine:.6f} to the recorded one, but at least {COSINE} was expected; "
             "this machine computes something else, so do not serve from it (compare the versions in the manifest)"
+        )
+    if expected["context"] != found["context"]:
+        raise BundleError(
+            f"{name}: the reranker is told {found['context']!r}, but {expected['context']!r} is recorded; this version "
+            "of Mercato describes requests otherwise: install the one that made the bundle, or export it again"
         )
     if len(expected["items"]) != len(found["items"]):
         raise BundleError(f"{name}: {len(found['items'])} items came, but {len(expected['items'])} are recorded")

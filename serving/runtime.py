@@ -56,6 +56,8 @@ class Trace:
     """Falling: fused with the reranker's where it read, else reciprocal rank over the sources."""
     found: Found
     """The same candidates in blended order, with what each source said of them."""
+    context: str
+    """What the reranker was told of the request, empty where it did not read."""
     reranked: int
     """Leading candidates that the reranker read."""
     visible: Visible
@@ -159,16 +161,24 @@ class Runtime:
         ask = Ask([visible.events], vector[None], np.array([moment]), [request.query.strip()])
         found = self._find(ask, request)
         kept = int((found.items[0] != NO_ITEM).sum())
-        items, scores, reranked = found.items[0, :kept], found.scores[0, :kept], 0
+        items, scores, context, reranked = found.items[0, :kept], found.scores[0, :kept], "", 0
         weight = self._reranker_weight(request) if rerank and kept else None
         if weight is not None:
             depth = min(kept, self.manifest["models"]["reranker"]["depth"])
-            read = self._read(found, depth, visible, queries, request.query, vector, intents, moment)
+            context = context_text(
+                visible.events,
+                self._item_texts,
+                queries,
+                query=request.query,
+                intent=intents,
+                profile=visible.profile,
+            )
+            read = self._read(found, depth, visible.events, context, vector, intents, moment)
             whole = np.ones((1, depth), dtype=bool)
             fused = fuse(read[None], found.scores[:, :depth], whole, weight)
             one, other = reorder(found.items[:, :kept], found.scores[:, :kept], fused)
             items, scores, reranked = one[0], other[0], depth
-        return Trace(vector, intents, items, scores, found, reranked, visible)
+        return Trace(vector, intents, items, scores, found, context, reranked, visible)
 
     def _moment(self, request: Request) -> int:
         if request.time is not None:
@@ -276,9 +286,8 @@ class Runtime:
         self,
         found: Found,
         depth: int,
-        visible: Visible,
-        queries: QueryBook,
-        query: str,
+        events: Events,
+        context: str,
         vector: NDArray[np.float32],
         intents: NDArray[np.float32],
         moment: int,
@@ -287,15 +296,7 @@ class Runtime:
         candidates = Candidates(
             found.items[0, :depth], found.scores[0, :depth], found.ranks[0, :depth], found.source_scores[0, :depth]
         )
-        features = candidate_features(visible.events, moment, vector, candidates, self._facts)
-        context = context_text(
-            visible.events,
-            self._item_texts,
-            queries,
-            query=query,
-            intent=intents,
-            profile=visible.profile,
-        )
+        features = candidate_features(events, moment, vector, candidates, self._facts)
         return self.models.score(context, candidates.item, features, intents)
 
     def _encode(self, profile: Mapping[str, Any]) -> UserFeatures:

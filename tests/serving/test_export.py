@@ -130,15 +130,18 @@ def test_the_plain_export_is_read_with_fifteen_lines(exported):
     assert ["1.0000", "i000003"] in lines
 
 
-def test_too_few_golden_requests_are_refused_before_any_work(exported):
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("export", {"golden_requests": 49}, "at least 50 are needed"),
+        ("retrieval", {"sources": ["vectors", "lexical"]}, "retrieval.sources names lexical"),
+    ],
+)
+def test_what_cannot_be_sealed_is_refused_before_any_work(exported, section, change, message):
     run, _ = exported
-    root = RunFolder(run.folder)
-    run.config.export.golden_requests = 49
-    try:
-        with pytest.raises(InputError, match="at least 50 are needed"):
-            export(Work(run.config, root, root.open_temporary("export"), "export", "k"))
-    finally:
-        run.config.export.golden_requests = 60
+    config = replace(run.config, **{section: replace(getattr(run.config, section), **change)})
+    with pytest.raises(InputError, match=message):
+        export(Work(config, RunFolder(run.folder), run.folder / "unused", "export", "k"))
 
 
 def test_a_key_is_made_once_where_the_environment_has_none(tmp_path, monkeypatch):

@@ -55,6 +55,7 @@ def test_an_added_file_is_refused_by_name(bundle):
         ("intents", "golden request 3: a score differs by"),
         ("scores", "golden request 3: a score differs by"),
         ("items", "golden request 3: item .* stands at place"),
+        ("context", "golden request 3: the reranker is told 'intent: "),
     ],
 )
 def test_an_answer_that_is_not_the_golden_one_is_refused(bundle, what, message):
@@ -62,6 +63,8 @@ def test_an_answer_that_is_not_the_golden_one_is_refused(bundle, what, message):
         answer = manifest["golden"][3]
         if what == "items":
             answer["items"][0], answer["items"][-1] = answer["items"][-1], answer["items"][0]
+        elif what == "context":
+            answer["context"] += " about: somebody else"
         elif what == "vector":
             answer["vector"][0] += 0.1
         else:
