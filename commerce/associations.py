@@ -22,8 +22,8 @@ from commerce.edges import Edges
 from commerce.histories import Histories
 
 # An edge from a to b weighs pairs(a, b) / (events(a)^.5 events(b)^.2). With .5 on both sides this would be the cosine
-# of item-kNN (Deshpande & Karypis 2004); a milder norm of the item that is offered won on validation, by a fifth, on
-# Beauty and on Complete Journey.
+# of item-kNN (Deshpande & Karypis 2004); a milder norm of the item that is offered raised NDCG@10 by 13% on Beauty's
+# validation and by 20% on products new to Complete Journey's households.
 _NORM_FROM = 0.5
 _NORM_TO = 0.2
 _DECAY = 0.5

@@ -84,7 +84,11 @@ STAGES = (
     ),
     Stage("embed", ("text",), ("prepare", "train-towers")),
     Stage("index", ("retrieval",), ("embed",)),
-    Stage("retrieve", ("retrieval", "evaluate.filter_seen", "evaluate.new_items_too"), ("prepare", "embed", "index")),
+    Stage(
+        "retrieve",
+        ("retrieval", "prepare.targets", "evaluate.targets", "evaluate.filter_seen", "evaluate.new_items_too"),
+        ("prepare", "embed", "index"),
+    ),
     Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "embed", "retrieve")),
     Stage("rank", ("ranking",), ("prepare", "embed", "retrieve", "train-ranker")),
     Stage(

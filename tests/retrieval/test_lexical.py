@@ -15,7 +15,7 @@ def search(query, allowed=None, texts=TEXTS):
 
 def test_texts_become_words_in_both_languages():
     assert words("Red SHOES, size-42!") == ["red", "shoes", "size", "42"]
-    assert words("Nike跑步鞋") == ["nike", "跑步", "步鞋", "跑步鞋"] or words("Nike跑步鞋")[:2] == ["nike", "跑步"]
+    assert words("Nike跑步鞋") == ["nike", "跑步", "鞋"]
     assert words(" ,. ") == []
 
 
