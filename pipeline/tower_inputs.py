@@ -96,10 +96,14 @@ class Prepared:
         )
 
     def _popularity(self, counts: NDArray[np.int64], since: NDArray[np.int64], told: bool) -> NDArray[np.float32]:
-        """Return log(1 + trainable events) and 1, ``[items, 2]``; zeros for an item that came after them."""
+        """Return log(1 + trainable events), standardised, ``[items]``; 0 for an item that came after them."""
         last = self.cuts[self.cuts > self.histories.offsets[:-1]] - 1
         known = told & (since <= self.histories.time[last].max())
-        return np.stack([np.where(known, np.log1p(counts), 0.0), known], axis=1).astype(np.float32)
+        if not known.any():
+            return np.zeros(len(counts), dtype=np.float32)
+        logs = np.log1p(counts)
+        deviation = max(float(logs[known].std()), 1e-6)
+        return np.where(known, (logs - logs[known].mean()) / deviation, 0.0).astype(np.float32)
 
     def shape(self, catalogue: Catalogue) -> Shape:
         """Return the widths and table sizes that these data decide."""

@@ -111,7 +111,9 @@ def _data(work: Work, prepared: Prepared) -> tuple[TowerData, NDArray[np.float64
     pool = PoolPlan(items, exact, settings.pool_targets, settings.uniform_negatives, padded=ranks > 1)
     plan = _plan(targets, histories, cuts, since, settings, ranks, config.run.seed)
     maker = BatchMaker(histories, targets, _equivalents(work.run.stage("ingest"), items), pool)
-    shares = np.zeros(items) if exact else targets.shares(items, histories, cuts)
+    starts = histories.offsets[:-1].copy()
+    starts[plan.users] = plan.start
+    shares = np.zeros(items) if exact else targets.shares(items, histories, starts, cuts)
     return TowerData(plan, maker, _validation(config, prepared)), shares
 
 

@@ -28,7 +28,7 @@ class ItemInputs:
     residual: Tensor
     """``[items]`` int64: row of the item's id residual, 0 for an item without one."""
     popularity: Tensor
-    """``[items, 2]`` float32: log(1 + times chosen) and 1 where known; zeros where not, and where it is not to count."""
+    """``[items]`` float32: log(1 + times chosen), standardised; 0 where unknown, and for all where it is not told."""
 
     def __len__(self) -> int:
         return len(self.text)
@@ -42,12 +42,16 @@ class ItemInputs:
         return ItemInputs(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
+# Slope at an average item, and the largest share of a vector's length: the other coordinates keep 80% of theirs.
+_FIRST_POPULARITY, _MOST_POPULARITY = 0.3, 0.6
+
+
 class ItemTower(nn.Module):
     """unit(projection(text, features, given vectors) + id residual).
 
-    Popularity, where it is told, adds a part of its own. The residual exists only for items with enough events, is at most ``id_cap`` times as long as the rest, and is
-    dropped for a share of the items in a training step, so that the rest learns to stand alone, as it must for a new
-    item.
+    Popularity, where it is told, has a coordinate of its own, the last. The residual exists only for items with enough
+    events, is at most ``id_cap`` times as long as the rest, and is dropped for a share of the items in a training step,
+    so that the rest learns to stand alone, as it must for a new item.
     """
 
     def __init__(
@@ -80,8 +84,7 @@ class ItemTower(nn.Module):
         self.numeric = nn.Linear(2 * numbers, dim, bias=False) if numbers else None
         self.vectors = nn.Linear(vector_dim, dim) if vector_dim else None
         self.residual = nn.Embedding(residuals + 1, dim, padding_idx=0)
-        self.popularity = nn.Linear(2, dim, bias=False)
-        nn.init.zeros_(self.popularity.weight)
+        self.popularity = nn.Parameter(torch.tensor(_FIRST_POPULARITY))
         self.id_cap, self.id_drop = id_cap, id_drop
         for table in (*self.categorical, self.residual):
             assert isinstance(table, nn.Embedding)
@@ -103,13 +106,12 @@ class ItemTower(nn.Module):
         """Return ``[items, dim]`` of unit length; the arguments are the fields of ``ItemInputs``."""
         content = self.content(text, categorical, numeric, numeric_mask, vectors, vectors_mask)
         own = self.residual(residual)
-        chosen = self.popularity(popularity)
         longest = self.id_cap * content.norm(dim=1, keepdim=True)
         own = own * (longest / own.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
         if self.training and self.id_drop:
             kept = torch.rand(len(own), 1, device=own.device) >= self.id_drop
-            own, chosen = own * kept, chosen * kept
-        return F.normalize(content + own + chosen, dim=1)
+            own, popularity = own * kept, popularity * kept[:, 0]
+        return with_popularity(content + own, _MOST_POPULARITY * torch.tanh(self.popularity * popularity))
 
     def content(
         self,
@@ -134,3 +136,20 @@ class ItemTower(nn.Module):
         """Return the vectors of items, ``[items, dim]``."""
         vectors: Tensor = self(**{name: getattr(inputs, name) for name in inputs.__dataclass_fields__})
         return vectors
+
+
+def with_popularity(content: Tensor, popularity: Tensor) -> Tensor:
+    """Return unit vectors, ``[items, dim]``, whose last coordinate says how popular an item is beyond its content.
+
+    A part added to the content would be lost, or drown it, when the sum is brought to unit length; a coordinate of its
+    own is a bias that each user weighs.
+
+    Args:
+        content: ``[items, dim]``, of any length.
+        popularity: ``[items]``, in (-1, 1); where it is 0 the vector is the content's direction, unchanged.
+    """
+    told = (popularity != 0).to(content.dtype)[:, None]
+    last = torch.zeros_like(content)
+    last[:, -1] = 1.0
+    rest = F.normalize(content * (1 - told * last), dim=1)
+    return rest * torch.sqrt(1 - popularity[:, None].square()) + last * popularity[:, None]

@@ -91,14 +91,23 @@ class Targets:
         stop = self.group_stop[first]
         return first + (random.random(len(first)) * (stop - first)).astype(np.int64)
 
-    def shares(self, items: int, histories: Histories, cuts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return each item's share among the targets that a pass over all events draws, ``[items]``, float64."""
+    def shares(
+        self, items: int, histories: Histories, starts: NDArray[np.int64], cuts: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return each item's share among the targets that training draws, ``[items]``, float64.
+
+        Args:
+            items: size of the catalogue.
+            histories: of all users.
+            starts: ``[users]``, absolute position from which a user's events are read in training.
+            cuts: ``[users]``, absolute position where they end.
+        """
         drawn = np.zeros(len(self), dtype=np.float64)
         for start in range(0, len(histories.item), _BLOCK):
             position = np.arange(start, min(start + _BLOCK, len(histories.item)))
             user = (np.searchsorted(histories.offsets, position, side="right") - 1).astype(np.int32)
-            trained = position < cuts[user]
-            position, user = position[trained], user[trained]
+            read = (position >= starts[user]) & (position < cuts[user])
+            position, user = position[read], user[read]
             first = self.next_group(position, user, histories.time[position])
             np.add.at(drawn, first[first >= 0], 1.0)
         sizes = self.group_stop - self.group_start

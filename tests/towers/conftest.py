@@ -67,7 +67,7 @@ def _small(lay, **changes):
     )
     maker = BatchMaker(histories, targets, Equivalents.of(nothing, nothing, 20), pool)
     data = TowerData(plan, maker, AskedBatches(_requests(histories, cuts), histories, 8, batch=16))
-    module = small_module(settings, targets.shares(20, histories, cuts))
+    module = small_module(settings, targets.shares(20, histories, histories.offsets[:-1], cuts))
     module.attach(module.facts, steps=plan.steps * settings.max_epochs)
     return module, data, settings
 
@@ -107,7 +107,7 @@ def small_module(settings, shares):
         random(20, 3),
         (torch.arange(20) % 2).float(),
         torch.clamp(torch.arange(20) - 4, min=0),
-        torch.zeros(20, 2),
+        torch.linspace(-1, 1, 20),
     )
     users = UserFeatures(torch.zeros(30, 1, dtype=torch.int64), torch.zeros(30, 1), torch.zeros(30, 1))
     extremes = torch.iinfo(torch.int64)

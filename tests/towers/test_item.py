@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from towers.item import ItemInputs, ItemTower
+from towers.item import ItemInputs, ItemTower, with_popularity
 
 
 def _tower(**changes):
@@ -10,7 +10,6 @@ def _tower(**changes):
     tower = ItemTower(**sizes, **{"id_cap": 1.0, "id_drop": 0.0, **changes}).eval()
     with torch.no_grad():
         tower.residual.weight[1:].normal_(std=5.0)
-        tower.popularity.weight.normal_()
     return tower
 
 
@@ -23,7 +22,7 @@ def _inputs(items=1, **changes):
         "vectors": torch.zeros(items, 2),
         "vectors_mask": torch.zeros(items),
         "residual": torch.zeros(items, dtype=torch.int64),
-        "popularity": torch.zeros(items, 2),
+        "popularity": torch.zeros(items),
     }
     return ItemInputs(**{**inputs, **changes})
 
@@ -43,7 +42,7 @@ def test_item_vectors_have_unit_length():
         ({"vectors": torch.ones(1, 2)}, False),  # not given, whatever stands there
         ({"numeric": torch.ones(1, 1), "numeric_mask": torch.zeros(1, 1)}, None),
         ({"residual": torch.ones(1, dtype=torch.int64)}, True),
-        ({"popularity": torch.ones(1, 2)}, True),
+        ({"popularity": torch.ones(1)}, True),
     ],
 )
 def test_every_part_speaks_and_what_is_missing_does_not(change, moves):
@@ -68,7 +67,7 @@ def test_the_residual_is_at_most_as_long_as_the_cap_allows():
 
 def test_dropping_every_residual_leaves_the_content_alone():
     tower = _tower(id_drop=1.0).train()
-    known = _inputs(4, residual=torch.tensor([1, 2, 1, 2]), popularity=torch.ones(4, 2))
+    known = _inputs(4, residual=torch.tensor([1, 2, 1, 2]), popularity=torch.ones(4))
     torch.testing.assert_close(tower.encode(known), tower.encode(_inputs(4)))
 
 
@@ -85,3 +84,10 @@ def test_a_shop_with_texts_alone_needs_no_features():
     none = {"categorical": torch.zeros(2, 0, dtype=torch.int64), "numeric": torch.zeros(2, 0)}
     vectors = tower.encode(_inputs(2, **none, numeric_mask=torch.zeros(2, 0), vectors=torch.zeros(2, 0)))
     assert vectors.shape == (2, 6)
+
+
+def test_popularity_is_the_last_coordinate_and_leaves_the_rest_its_direction():
+    content = torch.tensor([[3.0, 4.0, 7.0], [3.0, 4.0, 7.0]])
+    told, untold = with_popularity(content, torch.tensor([0.6, 0.0]))
+    torch.testing.assert_close(told, torch.tensor([0.48, 0.64, 0.6]))  # .8 x (3, 4) / 5, then .6
+    torch.testing.assert_close(untold, content[0] / content[0].norm())

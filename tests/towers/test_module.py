@@ -12,7 +12,11 @@ from learning.optimizer import decays
 def test_exempt_from_decay_are_biases_norms_the_start_and_the_temperature(small):
     module, *_ = small()
     kept = {name for name, decayed in decays(module, ("log_scale",)).items() if not decayed}
-    assert {name for name in kept if not name.endswith("bias") and "norm" not in name} == {"log_scale", "user.start"}
+    assert {name for name in kept if not name.endswith("bias") and "norm" not in name} == {
+        "log_scale",
+        "user.start",
+        "item.popularity",
+    }
     assert {"item.text.weight", "item.residual.weight", "user.position.weight", "user.action.weight"}.isdisjoint(kept)
 
 

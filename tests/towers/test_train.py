@@ -22,7 +22,7 @@ class _Stop(L.Callback):
 
 
 def test_training_learns_the_habit_of_this_shop(small, tmp_path):
-    module, data, settings = small(max_epochs=25, patience=25, negatives="all", dropout=0.0)
+    module, data, settings = small(max_epochs=100, patience=100, negatives="all", dropout=0.0)
     best = train(module, data, settings, 0, tmp_path)
     assert best.curve[-1]["train_loss"] < 0.8 * best.curve[0]["train_loss"]
     assert best.value > 0.5  # a third is what a list of 10 out of 20 in no order would reach
