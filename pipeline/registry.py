@@ -90,7 +90,7 @@ class Registry:
             self._log(run.info.run_id, record)
             code = Path(__file__).with_name("registered_model.py")
             with warnings.catch_warnings():
-                # MLflow asks for an input example, which it would run on the bundle; the golden requests do that better.
+                # MLflow asks for an input example, which it would run; the golden requests do that better.
                 warnings.simplefilter("ignore", UserWarning)
                 info = mlflow.pyfunc.log_model(
                     name="bundle",
