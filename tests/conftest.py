@@ -4,7 +4,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MERCATO_HASH_KEY", "key-of-the-tests")
+# Whatever key the caller has: the bundles of the tests are made with this one.
+os.environ["MERCATO_HASH_KEY"] = "key-of-the-tests"
 
 import pytest
 
