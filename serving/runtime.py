@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,30 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from commerce.columns import ACTION_CODES, INTENTS, NO_ITEM
-from commerce.edges import Edges
-from commerce.features import Vocabulary, encode
 from commerce.histories import Events
 from commerce.state import (
     Candidates,
-    ItemFacts,
     candidate_features,
     context_text,
-    known_features,
-    profile_text,
     tower_inputs,
     with_query,
 )
 from ranking.fusion import fuse, reorder
 from retrieval.blending import Found, find_candidates
 from retrieval.filters import Allowed
-from retrieval.sources import Ask, Source
-from serving.item_fields import ItemFields
+from retrieval.sources import Ask
+from serving.contents import Contents
 from serving.manifest import check_files, read_manifest
 from serving.models import Models, OnnxModels, UserInputs
 from serving.query_book import QueryBook
 from serving.requests import Answer, Event, Reason, Recommendation, Request
-from serving.sources import open_sources
-from serving.strings import Strings
 from serving.user_keys import UserKeyError, key_check, key_from
 from serving.users import StoredUsers, UserFeatures
 from serving.visible import Visible, coded_events
@@ -95,17 +87,16 @@ class Runtime:
         self._settings: Mapping[str, Any] = self.manifest["settings"]
         self._key = key
         self.models = models or OnnxModels(self.folder, self.manifest["models"], threads)
-        self._ids = Strings.open(self.folder / "item_ids")
-        self._vectors = np.load(self.folder / "item_vectors.npy", mmap_mode="r")
+        self.contents = Contents(self.folder, self._settings)
 
     @property
     def items(self) -> int:
         """Items in the catalogue."""
-        return len(self._ids)
+        return len(self.contents.item_ids)
 
     def item_id(self, code: int) -> str:
         """Return the shop's id of an item code."""
-        return self._ids[code]
+        return self.contents.item_ids[code]
 
     def recommend(
         self,
@@ -131,6 +122,7 @@ class Runtime:
         """Answer one request."""
         trace = self.trace(request)
         shown = trace.items[: request.k]
+        fields = self.contents.item_fields
         place = {int(item): place for place, item in enumerate(trace.found.items[0])}
         notes = list(trace.visible.notes)
         if len(shown) < request.k:
@@ -140,9 +132,7 @@ class Runtime:
             )
         return Answer(
             items=tuple(
-                Recommendation(
-                    self.item_id(item), float(score), _reasons(trace.found, place[item]), self._fields.of(item)
-                )
+                Recommendation(self.item_id(item), float(score), _reasons(trace.found, place[item]), fields.of(item))
                 for item, score in zip(shown.tolist(), trace.scores, strict=False)
             ),
             intents={name: float(share) for name, share in zip(INTENTS, trace.intents, strict=True)},
@@ -154,7 +144,7 @@ class Runtime:
     def trace(self, request: Request, rerank: bool = True) -> Trace:
         """Compute one request; ``rerank=False`` keeps the blended order."""
         moment = self._moment(request)
-        queries = QueryBook(self._query_texts, self._query_vectors, self.models.encode)
+        queries = QueryBook(self.contents.query_texts, self.contents.query_vectors, self.models.encode)
         visible = self._visible(request, moment, queries)
         query = queries.code(request.query)
         vector, intents = self._place_user(with_query(visible.events, query, moment), visible.features, queries)
@@ -167,7 +157,7 @@ class Runtime:
             depth = min(kept, self.manifest["models"]["reranker"]["depth"])
             context = context_text(
                 visible.events,
-                self._item_texts,
+                self.contents.item_texts,
                 queries,
                 query=request.query,
                 intent=intents,
@@ -193,7 +183,9 @@ class Runtime:
             stored = self._stored(request.user, moment, needed=request.events is None)
         notes: tuple[str, ...] = ()
         if request.events is not None:
-            events, notes = coded_events(request.events, moment, self._ids, queries, self._history_actions)
+            events, notes = coded_events(
+                request.events, moment, self.contents.item_ids, queries, self.contents.history_actions
+            )
         elif stored is not None:
             events = stored[0]
         else:
@@ -201,11 +193,11 @@ class Runtime:
             lacks = "holds no users" if self.manifest["users"] is None else f"does not know user {request.user}"
             notes = (f"the bundle {lacks}: answered as for somebody new",)
         if request.profile is not None:
-            features = self._encode(request.profile)
+            features = self.contents.features(request.profile)
         else:
-            features = stored[1] if stored is not None else self._nobody
+            features = stored[1] if stored is not None else self.contents.features({})
         known = bool(len(events)) or stored is not None or bool(request.profile)
-        return Visible(events, features, self._profile(features), known, notes)
+        return Visible(events, features, self.contents.profile(features), known, notes)
 
     def _stored(self, user: str, moment: int, needed: bool) -> tuple[Events, UserFeatures] | None:
         """Look a user up in the bundle; ``needed`` where the request says nothing else about them."""
@@ -231,8 +223,8 @@ class Runtime:
         length = min(max(len(events), 1), self.manifest["models"]["user"]["length"])
         inputs = tower_inputs([events], length)
         met = inputs.item != NO_ITEM
-        event_vectors = np.zeros((*inputs.item.shape, self._vectors.shape[1]), dtype=np.float32)
-        event_vectors[met] = self._vectors[inputs.item[met]]
+        event_vectors = np.zeros((*inputs.item.shape, self.contents.item_vectors.shape[1]), dtype=np.float32)
+        event_vectors[met] = self.contents.item_vectors[inputs.item[met]]
         vectors, intents = self.models.users(
             UserInputs(
                 event_vectors=event_vectors,
@@ -250,15 +242,17 @@ class Runtime:
     def _find(self, ask: Ask, request: Request) -> Found:
         settings = self._settings
         events = ask.events[0]
-        excluded = [np.array([code for code in map(self._ids.code, request.exclude) if code != NO_ITEM], np.int32)]
+        excluded = [
+            np.array([code for code in map(self.contents.item_ids.code, request.exclude) if code != NO_ITEM], np.int32)
+        ]
         if self._filters_seen(request):
             had = np.isin(events.action, [ACTION_CODES[action] for action in settings["targets"]])
             excluded.append(events.item[had & (events.item != NO_ITEM)])
-        allowed = Allowed(*self._availability, ask.time, [np.concatenate(excluded)])
+        allowed = Allowed(*self.contents.availability, ask.time, [np.concatenate(excluded)])
         k = min(request.k, self.items)
         blend = settings["blend"][self._protocol(request)]
         return find_candidates(
-            self._sources,
+            self.contents.sources,
             ask,
             allowed,
             max(settings["per_source"], k),
@@ -296,66 +290,8 @@ class Runtime:
         candidates = Candidates(
             found.items[0, :depth], found.scores[0, :depth], found.ranks[0, :depth], found.source_scores[0, :depth]
         )
-        features = candidate_features(events, moment, vector, candidates, self._facts)
+        features = candidate_features(events, moment, vector, candidates, self.contents.item_facts)
         return self.models.score(context, candidates.item, features, intents)
-
-    def _encode(self, profile: Mapping[str, Any]) -> UserFeatures:
-        row = encode(self._vocabulary, {name: [value] for name, value in profile.items()}, 1)
-        return UserFeatures(row.categorical, row.numeric, row.numeric_mask)
-
-    def _profile(self, features: UserFeatures) -> str:
-        return profile_text(
-            known_features(self._vocabulary, features.categorical[0], features.numeric[0], features.numeric_mask[0])
-        )
-
-    @cached_property
-    def _sources(self) -> dict[str, Source]:
-        return open_sources(self.folder, self._settings)
-
-    @cached_property
-    def _availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        with np.load(self.folder / "availability.npz", allow_pickle=False) as arrays:
-            return arrays["from"], arrays["until"]
-
-    @cached_property
-    def _facts(self) -> ItemFacts:
-        statistics = self.folder / "statistics"
-        return ItemFacts(
-            price=np.load(self.folder / "prices.npy", allow_pickle=False),
-            popularity=np.load(statistics / "popularity.npy", allow_pickle=False),
-            vectors=self._vectors,
-            edges=Edges.load(statistics / "associations.npz"),
-        )
-
-    @cached_property
-    def _fields(self) -> ItemFields:
-        return ItemFields.open(self.folder)
-
-    @cached_property
-    def _item_texts(self) -> Strings:
-        return Strings.open(self.folder / "item_texts")
-
-    @cached_property
-    def _query_texts(self) -> Strings:
-        return Strings.open(self.folder / "queries")
-
-    @cached_property
-    def _query_vectors(self) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = np.load(self.folder / "query_vectors.npy", mmap_mode="r")
-        return vectors
-
-    @cached_property
-    def _vocabulary(self) -> Vocabulary:
-        vocabularies = json.loads((self.folder / "vocabulary.json").read_text(encoding="utf-8"))
-        return Vocabulary.from_json(vocabularies["users"])
-
-    @cached_property
-    def _nobody(self) -> UserFeatures:
-        return UserFeatures.of_nobody(len(self._vocabulary.categorical), len(self._vocabulary.numeric))
-
-    @cached_property
-    def _history_actions(self) -> frozenset[str]:
-        return frozenset(self._settings["history_actions"])
 
     @cached_property
     def _user_key(self) -> bytes | None:

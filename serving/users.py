@@ -29,13 +29,6 @@ class UserFeatures:
     """Whether the number is there."""
 
     @classmethod
-    def of_nobody(cls, categorical: int, numeric: int) -> UserFeatures:
-        """Return ``[1, columns]`` in which everything is missing."""
-        return cls(
-            np.zeros((1, categorical), np.int32), np.zeros((1, numeric), np.float32), np.zeros((1, numeric), np.bool_)
-        )
-
-    @classmethod
     def open(cls, folder: Path) -> UserFeatures:
         """Memory-map the arrays in ``folder`` read-only."""
         return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _FEATURES))

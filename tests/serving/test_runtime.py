@@ -50,7 +50,9 @@ def test_without_the_reranker_the_order_is_that_of_the_retrieve_stage(exported, 
     from ranking.lists import read_lists
 
     requests, listed = asked
-    offline = read_lists(exported[0].folder / "retrieve" / "test.parquet", requests.request_id, runtime._sources, 50)
+    offline = read_lists(
+        exported[0].folder / "retrieve" / "test.parquet", requests.request_id, runtime.contents.sources, 50
+    )
     for row, request in listed:
         trace = runtime.trace(request, rerank=False)
         expected = offline.candidates(row)
@@ -94,7 +96,7 @@ def test_events_given_answer_as_the_stored_history_does(runtime, asked):
             actions[action],
             int(time),
             runtime.item_id(int(item)) if item >= 0 else None,
-            runtime._query_texts[int(query)] if query >= 0 else "",
+            runtime.contents.query_texts[int(query)] if query >= 0 else "",
         )
         for item, action, time, query in zip(stored.item, stored.action, stored.time, stored.query, strict=True)
     ]
@@ -159,7 +161,7 @@ def test_excluded_and_seen_items_do_not_come_up(runtime, asked):
 def test_a_query_and_a_profile_change_the_user_vector(runtime):
     plain = runtime.trace(Request(events=())).vector
     assert not np.allclose(plain, runtime.trace(Request(events=(), query="red tea")).vector)
-    known = runtime._vocabulary.categorical["age_band"][0]
+    known = runtime.contents.vocabulary.categorical["age_band"][0]
     profiled = runtime.trace(Request(events=(), profile={"age_band": known}))
     assert not np.allclose(plain, profiled.vector)
     assert known in profiled.visible.profile

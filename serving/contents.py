@@ -1,0 +1,101 @@
+"""The files of a bundle, each opened when it is first needed; what is large stays on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from commerce.edges import Edges
+from commerce.features import Vocabulary, encode
+from commerce.state import ItemFacts, known_features, profile_text
+from retrieval.sources import Source
+from serving.item_fields import ItemFields
+from serving.sources import open_sources
+from serving.strings import Strings
+from serving.users import UserFeatures
+
+
+class Contents:
+    """What the runtime looks up: items, searches, statistics, and how a profile is read."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        """Name a bundle that has been checked.
+
+        Args:
+            folder: of the bundle.
+            settings: of its manifest.
+        """
+        self._folder, self._settings = folder, settings
+        self.item_ids = Strings.open(folder / "item_ids")
+        self.item_vectors: NDArray[np.float32] = np.load(folder / "item_vectors.npy", mmap_mode="r")
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        """Candidate sources by name, in the order of their ranks in what is found."""
+        return open_sources(self._folder, self._settings)
+
+    @cached_property
+    def availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """When each item may be shown, from and until, ``[items]`` microseconds."""
+        with np.load(self._folder / "availability.npz", allow_pickle=False) as arrays:
+            return arrays["from"], arrays["until"]
+
+    @cached_property
+    def item_facts(self) -> ItemFacts:
+        """What the reranker's features are counted from."""
+        statistics = self._folder / "statistics"
+        return ItemFacts(
+            price=np.load(self._folder / "prices.npy", allow_pickle=False),
+            popularity=np.load(statistics / "popularity.npy", allow_pickle=False),
+            vectors=self.item_vectors,
+            edges=Edges.load(statistics / "associations.npz"),
+        )
+
+    @cached_property
+    def item_fields(self) -> ItemFields:
+        """What a person wants to see of an item."""
+        return ItemFields.open(self._folder)
+
+    @cached_property
+    def item_texts(self) -> Strings:
+        """Product texts by item code."""
+        return Strings.open(self._folder / "item_texts")
+
+    @cached_property
+    def query_texts(self) -> Strings:
+        """The log's search terms by query code."""
+        return Strings.open(self._folder / "queries")
+
+    @cached_property
+    def query_vectors(self) -> NDArray[np.float32]:
+        """``[queries, text_dim]``: their text vectors."""
+        vectors: NDArray[np.float32] = np.load(self._folder / "query_vectors.npy", mmap_mode="r")
+        return vectors
+
+    @cached_property
+    def history_actions(self) -> frozenset[str]:
+        """Actions that histories are made of."""
+        return frozenset(self._settings["history_actions"])
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What encodes a row of the users table."""
+        vocabularies = json.loads((self._folder / "vocabulary.json").read_text(encoding="utf-8"))
+        return Vocabulary.from_json(vocabularies["users"])
+
+    def features(self, profile: Mapping[str, Any]) -> UserFeatures:
+        """Return the encoded features of a profile; what it does not say is missing."""
+        row = encode(self.vocabulary, {name: [value] for name, value in profile.items()}, 1)
+        return UserFeatures(row.categorical, row.numeric, row.numeric_mask)
+
+    def profile(self, features: UserFeatures) -> str:
+        """Return the same in words."""
+        return profile_text(
+            known_features(self.vocabulary, features.categorical[0], features.numeric[0], features.numeric_mask[0])
+        )
