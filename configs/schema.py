@@ -348,7 +348,7 @@ class RankingConfig:
     """Language model that the cross-encoder starts from, BERT-like; empty: ``text.encoder``."""
     layers: int = 2
     """Its lowest layers that are kept."""
-    depth: int = 50
+    depth: int = 20
     """Candidates per request that are re-ordered."""
     list_length: int = 20
     """Candidates in a training list, the relevant ones included."""
