@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+from configs.ranges import above, at_least, one_of, shares, some_of
+
+PRECISIONS = ("fp32", "bf16")
+
 
 @dataclass
 class RunConfig:
@@ -23,6 +27,9 @@ class RunConfig:
     """Seed of everything random: splits by hash, initial weights, negatives, dropout, bootstrap."""
     threads: int = 0
     """Threads of torch, FAISS, DuckDB and ONNX Runtime each; 0 takes every core."""
+
+    def __post_init__(self) -> None:
+        at_least("run", self, 0, ("seed", "threads"))
 
 
 @dataclass
@@ -75,6 +82,11 @@ class DataConfig:
     """User columns read as numbers."""
     sensitive: list[str] = field(default_factory=list)
     """User columns kept out of every model, text and explanation."""
+
+    def __post_init__(self) -> None:
+        one_of("data", self, "time_unit", ("", "s", "ms", "us"))
+        shares("data", self, ("max_quarantine_share",))
+        above("data", self, 0, ("memory_gb",))
 
 
 @dataclass
@@ -139,17 +151,11 @@ class BazaarConfig:
     """Deal the item ids of all events out anew: the log keeps its popularity and loses every other signal."""
 
     def __post_init__(self) -> None:
-        for name in ("users", "items", "days", "list_length", "sessions_per_user"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"bazaar.{name} must be at least 1, got {getattr(self, name)}")
+        at_least("bazaar", self, 1, ("users", "items", "days", "list_length", "sessions_per_user"))
         probabilities = ("intents", "funnel", "intent_relevance", "queries", "complements", "repeats", "bids")
-        for name in (*probabilities, "image_vectors", "new_users", "new_items", "chinese"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"bazaar.{name} is a share and must lie in [0, 1], got {getattr(self, name)}")
+        shares("bazaar", self, (*probabilities, "image_vectors", "new_users", "new_items", "chinese"))
         strengths = ("taste", "position_bias", "price_sensitivity", "substitutes", "variants", "popularity")
-        for name in (*strengths, "item_features", "user_features", "seller_groups", "fraud_bursts"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"bazaar.{name} is a strength and must not be negative, got {getattr(self, name)}")
+        at_least("bazaar", self, 0, (*strengths, "item_features", "user_features", "seller_groups", "fraud_bursts"))
 
 
 @dataclass
@@ -174,6 +180,16 @@ class PrepareConfig:
     """Action -> weight in the towers' and the ranker's loss, and gain in evaluation unless ``evaluate.targets``."""
     ranker_user_share: float = 0.2
     """Share of users, by hash, who give their third-last event to the ranker (``leave_last_out``)."""
+
+    def __post_init__(self) -> None:
+        one_of("prepare", self, "split", ("time", "leave_last_out"))
+        one_of("prepare", self, "requests", ("single", "rolling"))
+        if self.split == "leave_last_out" and self.requests == "rolling":
+            raise ValueError(
+                "prepare.requests=rolling needs prepare.split=time; leave_last_out asks once per held-out event"
+            )
+        above("prepare", self, 0, ("session_gap_minutes", "ranker_days", "validation_days", "test_days"))
+        shares("prepare", self, ("ranker_user_share",))
 
 
 @dataclass
@@ -209,6 +225,13 @@ class TextConfig:
     """Its layers."""
     train_steps: int = 400
     """Steps of its training, 128 pairs of texts each; 0.1 s or so on one core."""
+
+    def __post_init__(self) -> None:
+        one_of("text", self, "pooling", ("", "mean", "cls", "last"))
+        one_of("text", self, "precision", PRECISIONS)
+        at_least("text", self, 1, ("max_tokens", "tokens_per_batch", "train_vocabulary", "train_layers", "train_steps"))
+        at_least("text", self, 64, ("train_dim",))
+        shares("text", self, ("warn_share", "refuse_share"))
 
 
 @dataclass
@@ -276,6 +299,19 @@ class TowersConfig:
     nodes: int = 1
     """Nodes."""
 
+    def __post_init__(self) -> None:
+        one_of("towers", self, "negatives", ("pool", "all"))
+        one_of("towers", self, "tuning", ("frozen", "full"))
+        one_of("towers", self, "precision", PRECISIONS)
+        at_least("towers", self, 1, ("dim", "layers", "heads", "history_length", "id_min_events", "pool_targets"))
+        at_least("towers", self, 1, ("tuned_texts", "batch_users", "max_epochs", "patience", "checkpoint_steps"))
+        at_least("towers", self, 1, ("devices", "nodes"))
+        at_least("towers", self, 0, ("repeats", "target_days", "uniform_negatives", "id_cap", "weight_decay"))
+        above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
+        shares("towers", self, ("dropout", "id_drop", "warmup_share"))
+        if self.dim % self.heads:
+            raise ValueError(f"towers.dim must be a multiple of towers.heads, got {self.dim} and {self.heads}")
+
 
 @dataclass
 class RetrievalConfig:
@@ -320,22 +356,15 @@ class RetrievalConfig:
     """Requests answered together; bounds memory, changes nothing."""
 
     def __post_init__(self) -> None:
-        known = ("vectors", "associations", "tastes", "repeats", "popularity", "lexical")
-        unknown = [name for name in self.sources if name not in known]
-        if unknown or not self.sources:
-            raise ValueError(f"retrieval.sources must be some of {', '.join(known)}; got {self.sources}")
-        if self.blend not in ("learned", "equal"):
-            raise ValueError(f"retrieval.blend must be learned or equal, got {self.blend!r}")
+        some_of("retrieval", self, "sources", ("vectors", "associations", "tastes", "repeats", "popularity"))
+        if not self.sources:
+            raise ValueError("retrieval.sources names none; at least one must find candidates")
+        one_of("retrieval", self, "blend", ("learned", "equal"))
         counts = ("candidates", "per_source", "neighbours", "associations_reach", "tastes_items", "tastes_neighbours")
-        for name in (*counts, "block", "blend_requests"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"retrieval.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("associations_halflife", "repeats_halflife_days", "associations_forward", "tastes_ridge"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"retrieval.{name} must be above 0, got {getattr(self, name)}")
-        for name in ("rank_constant", "associations_days", "popularity_days", "repeats_others"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"retrieval.{name} must not be negative, got {getattr(self, name)}")
+        at_least("retrieval", self, 1, (*counts, "block", "blend_requests"))
+        lengths = ("associations_halflife", "repeats_halflife_days", "associations_forward", "tastes_ridge")
+        above("retrieval", self, 0, lengths)
+        at_least("retrieval", self, 0, ("rank_constant", "associations_days", "popularity_days", "repeats_others"))
 
 
 @dataclass
@@ -388,11 +417,13 @@ class RankingConfig:
     """Users of the ``gate`` half on which the reranker is judged, at most."""
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise ValueError(f"ranking.precision must be fp32 or bf16, got {self.precision!r}")
-        for name in ("depth", "list_length", "list_depth", "epochs", "train_requests", "tokens_per_batch", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ranking.{name} must be at least 1, got {getattr(self, name)}")
+        one_of("ranking", self, "precision", PRECISIONS)
+        at_least("ranking", self, 1, ("layers", "depth", "list_depth", "train_requests", "item_tokens", "width"))
+        at_least("ranking", self, 1, ("context_tokens", "epochs", "tokens_per_batch", "fit_users", "gate_users"))
+        at_least("ranking", self, 2, ("list_length",))
+        at_least("ranking", self, 0, ("number_steps", "weight_decay"))
+        above("ranking", self, 0, ("number_learning_rate", "learning_rate", "head_learning_rate", "max_minutes"))
+        shares("ranking", self, ("dropout",))
 
 
 @dataclass
@@ -423,12 +454,9 @@ class EvaluateConfig:
         for name in ("at", "segments_at"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise ValueError(f"evaluate.{name} must be cut-offs of at least 1, got {list(getattr(self, name))}")
-        known = ("popularity", "item_knn", "personal_frequency", "bm25")
-        unknown = [name for name in self.baselines if name not in known]
-        if unknown:
-            raise ValueError(f"evaluate.baselines knows {', '.join(known)}; got {', '.join(unknown)}")
-        if self.bootstrap < 1 or self.max_requests < 0:
-            raise ValueError("evaluate.bootstrap must be at least 1 and evaluate.max_requests at least 0")
+        some_of("evaluate", self, "baselines", ("popularity", "item_knn", "personal_frequency", "bm25"))
+        at_least("evaluate", self, 1, ("bootstrap",))
+        at_least("evaluate", self, 0, ("max_requests",))
         if not 0 < self.confidence < 1:
             raise ValueError(f"evaluate.confidence is a share and must lie between 0 and 1, got {self.confidence}")
 
@@ -446,6 +474,14 @@ class ExportConfig:
     top: int = 10
     """Items per golden answer."""
 
+    def __post_init__(self) -> None:
+        if self.golden_requests < 50:
+            raise ValueError(
+                f"export.golden_requests is {self.golden_requests}, but at least 50 are needed to cover every kind of "
+                "request"
+            )
+        at_least("export", self, 1, ("top",))
+
 
 @dataclass
 class TrackingConfig:
@@ -459,6 +495,9 @@ class TrackingConfig:
     """Registered model's name."""
     loggers: list[str] = field(default_factory=lambda: ["mlflow"])
     """Training loggers: ``mlflow``, ``tensorboard``, ``csv``, ``wandb``."""
+
+    def __post_init__(self) -> None:
+        some_of("tracking", self, "loggers", ("mlflow", "tensorboard", "csv", "wandb"))
 
 
 @dataclass

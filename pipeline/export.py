@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from configs.errors import InputError
 from configs.schema import ExportConfig
 from pipeline.bundle import BundleSource, write_bundle
 from pipeline.plain_export import write_plain
@@ -23,12 +22,10 @@ from pipeline.stage import Outcome, Work
 from serving.golden import Shaken, golden_requests, record
 from serving.manifest import bundle_id, seal
 from serving.runtime import Runtime
-from serving.sources import SERVED
 from serving.user_keys import KEY_FILE, key_from
 from serving.verify import Report, verify
 
 BUNDLE, PLAIN = "bundle", "plain"
-LEAST_GOLDEN = 50
 GOLDEN_DRAWS = 5
 """Draws from which a golden request whose answer does not hang on rounding is taken."""
 GOLDEN_RERANKED = 12
@@ -38,17 +35,6 @@ GOLDEN_RERANKED = 12
 def export(work: Work) -> Outcome:
     """Write, prove and publish the bundle and the plain export."""
     settings = work.config.export
-    if settings.golden_requests < LEAST_GOLDEN:
-        raise InputError(
-            f"export.golden_requests is {settings.golden_requests}, but at least {LEAST_GOLDEN} are needed to cover "
-            "every kind of request"
-        )
-    unserved = sorted(set(work.config.retrieval.sources) - set(SERVED))
-    if unserved:
-        raise InputError(
-            f"retrieval.sources names {', '.join(unserved)}, which needs more than a serving machine has; a bundle "
-            f"serves {', '.join(SERVED)}, so take the others out"
-        )
     root = work.run.root
     key, made = user_key(settings, root) if settings.include_histories else (None, [])
     source = BundleSource.open(work.run, work.config)

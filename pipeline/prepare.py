@@ -75,12 +75,6 @@ def check_settings(prepare: PrepareConfig, evaluated: Mapping[str, float]) -> di
     Raises:
         InputError: for a split, a way of asking or an action that is not known, or targets that leave histories.
     """
-    _one_of("prepare.split", prepare.split, ("time", "leave_last_out"))
-    _one_of("prepare.requests", prepare.requests, ("single", "rolling"))
-    if prepare.split == "leave_last_out" and prepare.requests == "rolling":
-        raise InputError(
-            "prepare.requests=rolling needs prepare.split=time; leave_last_out asks once per held-out event"
-        )
     judged = dict(evaluated or prepare.targets)
     for action in (*prepare.history_actions, *prepare.targets, *judged):
         _one_of("an action in prepare.history_actions, prepare.targets or evaluate.targets", action, ACTIONS)

@@ -26,13 +26,13 @@ class TunedTexts(nn.Module):
         """Take an encoder into training.
 
         Args:
-            encoder: its weights are changed.
+            encoder: its weights are changed, with its dropout on.
             rows: token ids of every text; empty for an empty text, whose vector stays zero.
             vectors: ``[texts, text_dim]``, as the encoder gives them now.
             most: texts encoded anew in a step, at most.
         """
         super().__init__()
-        self.encoder, self.rows, self.most = encoder, [list(row) for row in rows], most
+        self.encoder, self.rows, self.most = encoder.train(), [list(row) for row in rows], most
         # Part of a checkpoint: a resumed training must go on with vectors as stale as they were.
         self.register_buffer("vectors", vectors.clone())
 

@@ -74,3 +74,34 @@ def test_what_is_printed_loads_again(file, tmp_path):
 
 def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
     assert load_config(file, ["prepare.targets={view: 1.0}"]).prepare.targets == {"view": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("export.golden_requests=49", r"export\.golden_requests is 49, but at least 50 are needed"),
+        ("prepare.split=random", r"prepare\.split must be time or leave_last_out, got 'random'"),
+        (
+            "prepare.requests=roling",
+            r"prepare\.requests must be single or rolling, got 'roling'; did you mean rolling\?",
+        ),
+        ("towers.negatives=every", r"towers\.negatives must be pool or all, got 'every'"),
+        ("towers.tuning=lora", r"towers\.tuning must be frozen or full, got 'lora'"),
+        ("towers.heads=3", r"towers\.dim must be a multiple of towers\.heads, got 32 and 3"),
+        ("towers.dropout=1.5", r"towers\.dropout is a share and must lie in \[0, 1\], got 1\.5"),
+        ("towers.learning_rate=0", r"towers\.learning_rate must be above 0, got 0"),
+        ("text.max_tokens=0", r"text\.max_tokens must be at least 1, got 0"),
+        ("tracking.loggers=[mlflow,tensorbord]", r"got tensorbord; did you mean tensorboard\?"),
+        ("retrieval.sources=[vectors,lexical]", r"retrieval\.sources must be some of vectors, .*got .*lexical"),
+        ("ranking.precision=fp16", r"ranking\.precision must be fp32 or bf16, got 'fp16'"),
+        ("evaluate.baselines=[popular]", r"evaluate\.baselines must be some of .*got popular; did you mean popularity"),
+    ],
+)
+def test_a_value_that_no_stage_can_work_with_is_refused_on_loading(file, override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(file, [override])
+
+
+def test_a_way_of_asking_that_the_split_does_not_know_is_refused(file):
+    with pytest.raises(ConfigError, match=r"rolling needs prepare\.split=time"):
+        load_config(file, ["prepare.split=leave_last_out", "prepare.requests=rolling"])

@@ -172,9 +172,6 @@ def test_a_window_without_targets_is_refused(shop):
 @pytest.mark.parametrize(
     ("settings", "evaluated", "message"),
     [
-        ({"split": "random"}, {}, r"prepare\.split is 'random'; it must be one of time, leave_last_out"),
-        ({"requests": "often"}, {}, r"prepare\.requests is 'often'"),
-        ({"split": "leave_last_out", "requests": "rolling"}, {}, r"rolling needs prepare\.split=time"),
         ({"targets": {"buy": 1.0}}, {}, "is 'buy'; it must be one of search, impression"),
         ({"history_actions": ["view"]}, {}, r"purchase is a target but not in prepare\.history_actions; add it there"),
         ({}, {"impression": 1.0}, "impression is a target but not in"),

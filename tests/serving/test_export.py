@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from configs.errors import InputError
 from configs.schema import ExportConfig
 from pipeline.export import export, user_key
 from pipeline.run_folder import RunFolder
@@ -128,20 +127,6 @@ def test_the_plain_export_is_read_with_fifteen_lines(exported):
     lines = [line.split() for line in done.stdout.splitlines()]
     assert len(lines) == 4
     assert ["1.0000", "i000003"] in lines
-
-
-@pytest.mark.parametrize(
-    ("section", "change", "message"),
-    [
-        ("export", {"golden_requests": 49}, "at least 50 are needed"),
-        ("retrieval", {"sources": ["vectors", "lexical"]}, "retrieval.sources names lexical"),
-    ],
-)
-def test_what_cannot_be_sealed_is_refused_before_any_work(exported, section, change, message):
-    run, _ = exported
-    config = replace(run.config, **{section: replace(getattr(run.config, section), **change)})
-    with pytest.raises(InputError, match=message):
-        export(Work(config, RunFolder(run.folder), run.folder / "unused", "export", "k"))
 
 
 def test_a_key_is_made_once_where_the_environment_has_none(tmp_path, monkeypatch):
