@@ -328,7 +328,7 @@ class RetrievalConfig:
     blend: str = "learned"
     """``learned``: weights of the sources, and the rank constant, are fitted on the ``fit`` half of the validation
     window, for each protocol (repeats, new items) by itself. ``equal``: every source weighs 1."""
-    blend_requests: int = 4000
+    blend_requests: int = 10000
     """Requests on which a learned blend is fitted, at most."""
     associations_halflife: float = 2.0
     """Moments (baskets, say) of a history after which an item's say in ``associations`` is halved."""

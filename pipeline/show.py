@@ -56,6 +56,7 @@ def _show_users(console: Any, run: Path, count: int, k: int) -> None:
     from commerce.records import Requests
     from serving.commands import recommendation_table
     from serving.runtime import Runtime
+    from serving.user_keys import UserKeyError
 
     runtime = Runtime(run / "bundle")
     histories = Histories.open(run / "prepare" / "histories")
@@ -65,7 +66,13 @@ def _show_users(console: Any, run: Path, count: int, k: int) -> None:
     for user in _some(np.unique(asked), count):
         events = histories.events(user, int(histories.offsets[user + 1]))
         console.print(f"User {ids[user]}: {len(events):,} events, the last: {_recent(titles, events)}", markup=False)
-        console.print(recommendation_table(runtime.recommend(str(ids[user]), k=k), "recommended next"))
+        try:
+            recommended = runtime.recommend(str(ids[user]), k=k)
+        except UserKeyError as error:
+            # What was measured can be read without the key.
+            console.print(f"No recommendations shown: {error}\n", markup=False)
+            return
+        console.print(recommendation_table(recommended, "recommended next"))
         console.print()
 
 

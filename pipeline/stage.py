@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -138,12 +139,22 @@ def run_stage(stage: Stage, config: Config, run: RunFolder, say: Callable[[str],
         "settings": _settings(stage, config),
         "inputs": {name: outputs_digest(run, name) for name in stage.after},
         "seconds": round(seconds, 1),
+        "peak_memory_gb": peak_memory_gb(),
         "published": {str(path.relative_to(run.root)): sha256(path) for path in outcome.published},
     }
     run.commit(stage.name, temporary, manifest)
     for line in outcome.lines:
         say(line)
-    say(f"{stage.name}: done in {seconds:.1f} s -> {run.root / stage.name}")
+    say(
+        f"{stage.name}: done in {seconds:.1f} s, {manifest['peak_memory_gb']} GB of memory at most so far "
+        f"-> {run.root / stage.name}"
+    )
+
+
+def peak_memory_gb() -> float:
+    """Return the most memory that this process has held at once since it began, in GB (10^9 bytes)."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most * (1 if sys.platform == "darwin" else 1024) / 1e9, 2)
 
 
 def global_rank() -> int:

@@ -45,6 +45,15 @@ def test_an_unchanged_stage_is_skipped_and_says_so(config, counted):
     assert said == ["a: unchanged, skipped", "b: unchanged, skipped"]
 
 
+def test_a_finished_stage_tells_its_time_and_memory(config, counted):
+    a, _, _ = counted
+    said: list[str] = []
+    run_both((a,), config, said)
+    manifest = RunFolder(Path(config.run.folder)).manifest("a")
+    assert 0.05 < manifest["peak_memory_gb"] < 50
+    assert f"{manifest['peak_memory_gb']} GB of memory at most so far" in said[0]
+
+
 def test_a_changed_setting_runs_its_stage_and_what_follows_from_a_changed_output(config, counted):
     a, b, runs = counted
     run_both((a, b), config)

@@ -3,7 +3,7 @@ import pytest
 
 from commerce.metrics import Relevant
 from retrieval.blending import blend
-from retrieval.weights import Blend, learn_blend
+from retrieval.weights import Blend, learn_blend, surely_better
 
 REQUESTS, K = 60, 20
 RNG = np.random.default_rng(0)
@@ -58,3 +58,24 @@ def test_a_source_that_finds_nothing_does_no_harm():
     assert blended.ndcg["blend"] == 1.0
     blended = learn_blend({"repeats": nothing}, RELEVANT, 60.0)
     assert blended.ndcg["blend"] == 0.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_luck_changes_nothing(seed):
+    """A source that finds what is wanted in one of twelve requests, by chance, is not listened to."""
+    rng = np.random.default_rng(seed)
+    sources = {"good": lists(rng.integers(0, 6, REQUESTS))}
+    for n in range(4):
+        sources[f"noise {n}"] = lists(np.where(rng.random(REQUESTS) < 1 / 12, rng.integers(0, K, REQUESTS), -1))
+    learned = learn_blend(sources, RELEVANT, 60.0)
+    assert [name for name, weight in learned.weights.items() if weight > 1e-3] == ["good"]
+    assert learned.rank_constant == 60.0
+
+
+def test_surely_better_is_better_by_more_than_two_standard_errors():
+    old = np.zeros(100)
+    new = np.where(np.arange(100) < 5, 1.0, 0.0)  # mean .05, standard error .0218
+    assert surely_better(new, old)
+    new[50:52] = -1.0  # mean .03, standard error .0263
+    assert not surely_better(new, old)
+    assert not surely_better(old, old)
