@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.load import load_config
+from pipeline.limits import limit_process
 from pipeline.stage import NAMES, run_stages
-from pipeline.threads import limit_threads
 
 if TYPE_CHECKING:
     from serving.runtime import Runtime
@@ -30,7 +30,7 @@ class Run:
         self.overrides = overrides
         self.config = load_config(config, overrides)
         self.folder = Path(self.config.run.folder)
-        limit_threads(self.config.run.threads)
+        limit_process(self.config.run.threads)
 
     def run(self, *stages: str, say: Callable[[str], None] = print) -> None:
         """Run the named stages, all by default; those that are up to date are skipped."""

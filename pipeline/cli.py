@@ -94,10 +94,10 @@ def _with_config(function: Callable[..., None], name: str, short_help: str) -> c
 def _run(config: str, overrides: tuple[str, ...], stages: tuple[str, ...]) -> None:
     _need_training_extra()
     from configs.load import load_config
-    from pipeline.threads import limit_threads
+    from pipeline.limits import limit_process
 
     loaded = load_config(config, overrides)
-    limit_threads(loaded.run.threads)
+    limit_process(loaded.run.threads)
     from pipeline.stage import run_stages
 
     run_stages(loaded, stages, click.echo)
