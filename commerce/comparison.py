@@ -6,15 +6,15 @@ What comes out are the blocks ``systems``, ``paired`` and ``segments`` of ``metr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from commerce import exposure
+from commerce import diversity, exposure
 from commerce.intervals import Drawn, Interval, draw_means
-from commerce.metrics import RANKED, Found, Relevant, find
-from commerce.segments import Segment
+from commerce.metrics import RANKED, UNCUT, Found, Relevant, find
+from commerce.segments import Segment, item_classes
 
 Measures = dict[str, dict[str, float]]
 """Name of a measure, ``recall@10``, to its value, low and high."""
@@ -33,8 +33,21 @@ class Asked:
     """At least one item per request."""
     catalogue: int
     """Number of items that could be shown."""
+    facts: ItemFacts
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """What measures of lists ask about items; None where the shop does not tell."""
+
     events: NDArray[np.int64]
-    """``[items]``: events of each item before the window, for novelty."""
+    """``[items]``: events of each item before the window."""
+    category: NDArray[np.int32] | None = None
+    """``[items]``: code of its leaf category, below 0 for none."""
+    vectors: NDArray[np.float32] | None = None
+    """``[items, dim]``, of unit length."""
+    group: NDArray[np.int32] | None = None
+    """``[items]``: code of the declared group whose exposure is compared, below 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +99,26 @@ def compare(
         segments_at: cut-offs in those.
     """
     found = {name: find(ranked, asked.relevant) for name, ranked in lists.items()}
-    measured = _measure(lists, found, asked, at, precision)
+    cuts = sorted({*at, *segments_at})
+    listed = {name: _list_columns(ranked, asked.facts, cuts, segments_at) for name, ranked in lists.items()}
+    measured = _measure(lists, found, listed, asked, at, precision)
     systems = {name: system.measures(precision.confidence) for name, system in measured.items()}
     paired = {f"{a} - {b}": measured[a].against(measured[b], precision.confidence) for a, b in pairs}
     parts = {}
     for segment in segments:
-        part = _measure_part(lists, found, asked, segment, segments_at, precision)
+        part = _measure_part(lists, found, listed, asked, segment, segments_at, precision)
         parts[segment.name] = {name: system.measures(precision.confidence) for name, system in part.items()}
     return systems, paired, parts
+
+
+Columns = Mapping[str, NDArray[np.float64]]
+"""Measure -> a number per request, ``[requests]``."""
 
 
 def _measure_part(
     lists: Mapping[str, NDArray[np.int32]],
     found: Mapping[str, Found],
+    listed: Mapping[str, Columns],
     asked: Asked,
     segment: Segment,
     at: Sequence[int],
@@ -106,53 +126,71 @@ def _measure_part(
 ) -> dict[str, Measured]:
     relevant = asked.relevant.only(segment.keep)
     some = relevant.counts > 0
-    part = Asked(asked.users[some], relevant.of(some), asked.catalogue, asked.events)
     return _measure(
         {name: ranked[some] for name, ranked in lists.items()},
         {name: system.only(segment.keep) for name, system in found.items()},
-        part,
+        # What lists show to those who chose a cold item says nothing about cold items, so only finding them counts.
+        None
+        if segment.of_items
+        else {name: {key: column[some] for key, column in columns.items()} for name, columns in listed.items()},
+        replace(asked, users=asked.users[some], relevant=relevant.of(some)),
         at,
         precision,
-        # What lists show to those who chose a cold item says nothing about cold items, so only finding them counts.
-        with_exposure=not segment.of_items,
     )
 
 
 def _measure(
     lists: Mapping[str, NDArray[np.int32]],
     found: Mapping[str, Found],
+    listed: Mapping[str, Columns] | None,
     asked: Asked,
     at: Sequence[int],
     precision: Precision,
-    with_exposure: bool = True,
 ) -> dict[str, Measured]:
     """Measure all systems on the same requests; users are drawn once for as many systems as memory allows."""
     systems, measured = list(lists), {}
-    columns = len(RANKED) * len(at) + (len(at) if with_exposure else 0)
+    shown = [] if listed is None else [name for name in listed[systems[0]] if int(name.rpartition("@")[2]) in at]
+    columns = len(RANKED) * len(at) + len(UNCUT) + len(shown)
     together = max(1, _CELLS // (len(asked.users) * columns))
     for start in range(0, len(systems), together):
         group = systems[start : start + together]
-        values = [_values(lists[name], found[name], asked, at, with_exposure) for name in group]
+        values = [
+            _found_columns(found[name], at) | ({} if listed is None else {key: listed[name][key] for key in shown})
+            for name in group
+        ]
         stacked = np.stack([column for of_system in values for column in of_system.values()], axis=1)
         drawn = draw_means(stacked, asked.users, resamples=precision.resamples, seed=precision.seed)
         for place, name in enumerate(group):
             own = slice(place * columns, (place + 1) * columns)
             spreads = {
-                k: exposure.spread(lists[name], asked.users, k, asked.catalogue, precision.seed)
-                for k in (at if with_exposure else ())
+                k: exposure.spread(
+                    lists[name], asked.users, k, asked.catalogue, precision.seed, group=asked.facts.group
+                )
+                for k in (() if listed is None else at)
             }
             measured[name] = Measured(list(values[place]), Drawn(drawn.values[own], drawn.means[:, own]), spreads)
     return measured
 
 
-def _values(
-    ranked: NDArray[np.int32], found: Found, asked: Asked, at: Sequence[int], with_exposure: bool
+def _found_columns(found: Found, at: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """Return where relevant items stand, as one column per measure and cut-off, ``[requests]`` each."""
+    columns = {f"{name}@{k}": measure(found, k) for name, measure in RANKED.items() for k in at}
+    return columns | {name: measure(found) for name, measure in UNCUT.items()}
+
+
+def _list_columns(
+    ranked: NDArray[np.int32], facts: ItemFacts, at: Sequence[int], diversity_at: Sequence[int]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return one column per measure and cut-off, ``[requests]`` each."""
-    values = {f"{name}@{k}": measure(found, k) for name, measure in RANKED.items() for k in at}
-    if with_exposure:
-        values |= {f"novelty@{k}": exposure.novelty(ranked, k, asked.events) for k in at}
-    return values
+    """Return what lists are made of; pairs of items, which cost most, only at ``diversity_at``."""
+    tail = item_classes(facts.events)["tail"]
+    columns = {f"novelty@{k}": diversity.novelty(ranked, k, facts.events) for k in at}
+    columns |= {f"tail_share@{k}": diversity.tail_share(ranked, k, tail) for k in at}
+    for k in diversity_at:
+        if facts.category is not None:
+            columns[f"category_diversity@{k}"] = diversity.category_diversity(ranked, k, facts.category)
+        if facts.vectors is not None:
+            columns[f"vector_diversity@{k}"] = diversity.vector_diversity(ranked, k, facts.vectors)
+    return columns
 
 
 def _named(
@@ -160,7 +198,7 @@ def _named(
 ) -> Measures:
     intervals = dict(zip(names, drawn.intervals(confidence), strict=True))
     for k, found in spreads.items():
-        for name, interval in zip(exposure.NAMES, exposure.spread_intervals(found, confidence), strict=True):
+        for name, interval in zip(found[0].names, exposure.spread_intervals(found, confidence), strict=True):
             intervals[f"{name}@{k}"] = interval
     return {name: _rounded(interval) for name, interval in intervals.items()}
 

@@ -1,4 +1,4 @@
-"""What lists show of the catalogue: coverage, Gini, novelty. None of them looks at what users chose.
+"""How lists spread exposure over the catalogue: coverage, Gini, parity of groups; not what users chose.
 
 ``ranked`` is int32 ``[requests, depth]``, best first, ``NO_ITEM`` padded.
 """
@@ -55,40 +55,54 @@ def _gini_rows(shown: Floats, catalogue: int) -> Floats:
     return _ratio(weighted, catalogue * total)
 
 
-# Novelty@k: mean of -log2 p(item) over the first k, p being the item's share of the events counted before the window.
-# Zhou et al. 2010; Vargas & Castells 2011, "mean self-information". One event is added to each item, so that an item
-# nobody met has a finite surprise. Clash: some call "novel" what this very user has not had.
+# Exposure parity@k: exposure per item of the group of items that has least of it, over that of the group that has most;
+# 1 where all groups are shown alike, 0 where one is never shown. A place p weighs 1 / log2(p + 1). "Demographic parity"
+# of Singh & Joachims 2018, as a ratio. It says nothing of merit: a group that users want less may deserve less.
 
 
-def novelty(ranked: NDArray[np.integer], k: int, events: NDArray[np.integer]) -> Floats:
-    """Return the mean self-information, in bits, of each list's first ``k`` items, ``[requests]``; 0 for no items.
+def exposure_parity(exposure: Floats, sizes: NDArray[np.integer]) -> Floats:
+    """Return the smallest over the largest exposure per item of any group, ``[rows]``; 1 where nothing was shown.
 
     Args:
-        ranked: ``[requests, depth]``.
-        k: cut-off.
-        events: ``[items]``, events of each item before the window.
+        exposure: ``[rows, groups]``, weighted places that the items of each group got.
+        sizes: ``[groups]``, items of each group; groups without items do not count.
     """
-    surprise = np.append(-np.log2((events + 1.0) / (events.sum() + len(events))), 0.0)  # last: NO_ITEM
-    top = ranked[:, :k]
-    listed = np.count_nonzero(top >= 0, axis=1)
-    return _ratio(surprise[top].sum(axis=1), listed)
+    each = exposure[:, sizes > 0] / sizes[sizes > 0]
+    most = each.max(axis=1, initial=0.0)
+    parity: Floats = np.where(most > 0, _ratio(each.min(axis=1, initial=np.inf), most), 1.0)
+    return parity
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Coverage and Gini of one system at one cut-off, with what they are when users are drawn anew."""
+    """How one system spreads exposure at one cut-off, and how it does when users are drawn anew."""
 
+    names: tuple[str, ...]
+    """``coverage``, ``gini`` and, where items are in groups, ``exposure_parity``."""
     values: Floats
-    """``[2]``: coverage, Gini."""
+    """``[names]``."""
     drawn: Floats
-    """``[RESAMPLES, 2]``, the draws alike for all systems on the same requests."""
+    """``[RESAMPLES, names]``, the draws alike for all systems on the same requests."""
 
 
-NAMES = ("coverage", "gini")
+def spread(
+    ranked: NDArray[np.integer],
+    users: NDArray[np.integer],
+    k: int,
+    catalogue: int,
+    seed: int,
+    group: NDArray[np.integer] | None = None,
+) -> Spread:
+    """Return the measures of spread, once for all users and once for each draw of them.
 
-
-def spread(ranked: NDArray[np.integer], users: NDArray[np.integer], k: int, catalogue: int, seed: int) -> Spread:
-    """Return coverage and Gini, once for all users (``[requests]``) and once for each draw of them."""
+    Args:
+        ranked: ``[requests, depth]``.
+        users: ``[requests]``.
+        k: cut-off.
+        catalogue: number of items that could be shown.
+        seed: of the draws.
+        group: ``[items]``, code of each item's group, below 0 for none; None where no group is declared.
+    """
     _, row = np.unique(users, return_inverse=True)
     top = ranked[:, :k]
     listed = top >= 0
@@ -96,13 +110,17 @@ def spread(ranked: NDArray[np.integer], users: NDArray[np.integer], k: int, cata
     owner = np.broadcast_to(row[:, None], top.shape)[listed]
     count = int(row.max()) + 1
     shown = sparse.coo_array((np.ones(len(owner)), (column, owner)), (len(items), count)).tocsr()
-    values = _spread_rows(np.asarray(shown.sum(axis=1))[None], catalogue)[0]
-    drawn = [_spread_rows((shown @ weights.T).T, catalogue) for weights in user_weights(count, RESAMPLES, seed)]
-    return Spread(values, np.concatenate(drawn))
+    draws = [np.ones((1, count)), *user_weights(count, RESAMPLES, seed)]
+    drawn = np.concatenate([_spread_rows((shown @ weights.T).T, catalogue) for weights in draws])
+    names: tuple[str, ...] = ("coverage", "gini")
+    if group is not None:
+        parity = np.concatenate([_parity_rows(top, row, weights, group) for weights in draws])
+        drawn, names = np.column_stack([drawn, parity]), (*names, "exposure_parity")
+    return Spread(names, drawn[0], drawn[1:])
 
 
 def spread_intervals(spreads: Sequence[Spread], confidence: float) -> list[Interval]:
-    """Return the intervals of ``coverage`` and ``gini`` of one system, or of first - second where two are given.
+    """Return the intervals of one system's measures of spread, or of first - second where two are given.
 
     A draw of users holds fewer different users than there are, so it covers less than all of them: the quantiles of
     the draws lie beside the value. Only their standard error is used, around the value.
@@ -119,6 +137,21 @@ def spread_intervals(spreads: Sequence[Spread], confidence: float) -> list[Inter
 def _spread_rows(shown: Floats, catalogue: int) -> Floats:
     covered = np.count_nonzero(shown, axis=1) / catalogue
     return np.stack([covered, _gini_rows(shown, catalogue)], axis=1)
+
+
+def _parity_rows(
+    top: NDArray[np.integer], row: NDArray[np.integer], weights: Floats, group: NDArray[np.integer]
+) -> Floats:
+    """Return the parity of each draw; ``row`` ([requests]) is whose list it is, ``weights`` is ``[draws, users]``."""
+    sizes = np.bincount(group[group >= 0])
+    of_group = np.append(group, -1)[top]
+    places = np.broadcast_to(1.0 / np.log2(np.arange(top.shape[1]) + 2.0), top.shape)
+    counted = of_group >= 0
+    owner = np.broadcast_to(row[:, None], top.shape)[counted]
+    cells = np.bincount(
+        owner * len(sizes) + of_group[counted], weights=places[counted], minlength=weights.shape[1] * len(sizes)
+    )
+    return exposure_parity(weights @ cells.reshape(-1, len(sizes)), sizes)
 
 
 def _ratio(above: Floats, below: NDArray[np.number]) -> Floats:

@@ -4,6 +4,7 @@ A list is a row of ``ranked``, int32 ``[requests, depth]``, best first, ``NO_ITE
 then chose is ``Relevant``. ``find`` notes once where each relevant item stands; every measure reads those ranks and
 answers per request, float64 ``[requests]``, so that averages, segments and intervals are made from the same numbers.
 An item counts once, at its first place. A request that no list came for scores 0: silence is not skipped.
+Lists come ordered: ties of scores are broken before, by (score, then item code), in ``commerce.ranked_lists``.
 """
 
 from __future__ import annotations
@@ -76,13 +77,13 @@ class Found:
         return Found(self.ranks[np.repeat(requests, self.relevant.counts)], self.relevant.of(requests))
 
 
-def find(ranked: NDArray[np.int32], relevant: Relevant, block: int = 65_536) -> Found:
+def find(ranked: NDArray[np.int32], relevant: Relevant, block: int = 4_096) -> Found:
     """Note where each relevant item stands.
 
     Args:
         ranked: ``[requests, depth]``, best first, ``NO_ITEM`` padded.
         relevant: at least one item for every request.
-        block: requests looked at together; bounds memory, changes nothing.
+        block: relevant items looked for together; bounds memory, changes nothing.
 
     Raises:
         ValueError: if the numbers of requests differ, a request has no relevant item, or a gain is not positive.
@@ -97,31 +98,14 @@ def find(ranked: NDArray[np.int32], relevant: Relevant, block: int = 65_536) -> 
         )
     if not np.all(relevant.gains > 0):
         raise ValueError(f"gains must be positive, the smallest is {relevant.gains.min()}; leave such items out")
-    ranks = np.full(len(relevant.items), ABSENT, dtype=np.int32)
-    for start in range(0, len(ranked), block):
-        stop = min(start + block, len(ranked))
-        span = slice(int(relevant.offsets[start]), int(relevant.offsets[stop]))
-        rows = np.repeat(np.arange(stop - start), relevant.counts[start:stop])
-        ranks[span] = _find_block(ranked[start:stop], rows, relevant.items[span])
+    rows = relevant.rows
+    ranks = np.full(len(rows), ABSENT, dtype=np.int32)
+    for start in range(0, len(rows) if ranked.shape[1] else 0, block):
+        span = slice(start, start + block)
+        same = ranked[rows[span]] == relevant.items[span, None]
+        place = same.argmax(axis=1)  # the first of several
+        ranks[span] = np.where(same[np.arange(len(place)), place], place, ABSENT)
     return Found(ranks, relevant)
-
-
-def _find_block(ranked: NDArray[np.int32], rows: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray[np.int32]:
-    ranks = np.full(len(items), ABSENT, dtype=np.int32)
-    if not ranked.size:
-        return ranks
-    # (request, item) as one integer, so that all lists are searched at once.
-    width = int(max(ranked.max(), items.max())) + 1
-    wanted = rows * width + items
-    order = np.argsort(wanted)
-    wanted = wanted[order]
-    shown = (np.arange(len(ranked))[:, None] * width + ranked).ravel()
-    place = np.minimum(np.searchsorted(wanted, shown), len(wanted) - 1)
-    hits = np.flatnonzero((wanted[place] == shown) & (ranked.ravel() >= 0))
-    # Backwards, so that the best place of an item listed twice is written last.
-    hits = hits[::-1]
-    ranks[order[place[hits]]] = hits % ranked.shape[1]
-    return ranks
 
 
 # Recall@k: share of the relevant items among the first k. Cleverdon 1967.
@@ -132,6 +116,25 @@ def _find_block(ranked: NDArray[np.int32], rows: NDArray[np.int64], items: NDArr
 def recall(found: Found, k: int) -> Floats:
     """Return (relevant items in the first k) / (relevant items)."""
     return _sum(found, (found.ranks < k).astype(np.float64)) / found.relevant.counts
+
+
+# Precision@k: share of the first k that is relevant. Cleverdon 1967.
+# Always divided by k: places that a short list leaves empty are wasted. Clash: some divide by the list's own length.
+
+
+def precision(found: Found, k: int) -> Floats:
+    """Return (relevant items in the first k) / k."""
+    return _sum(found, (found.ranks < k).astype(np.float64)) / k
+
+
+# R-precision: precision at place R, R being the request's number of relevant items. Buckley & Voorhees 2000.
+# It has no cut-off of its own; where R is beyond the depth of the lists, what lies there counts as missed.
+
+
+def r_precision(found: Found) -> Floats:
+    """Return (relevant items in the first R) / R, R being the number of relevant items of the request."""
+    counts = found.relevant.counts
+    return _sum(found, (found.ranks < np.repeat(counts, counts)).astype(np.float64)) / counts
 
 
 # Hit rate@k: whether any relevant item is among the first k. Deshpande & Karypis 2004.
@@ -153,18 +156,19 @@ def mrr(found: Found, k: int) -> Floats:
     return np.where(first < k, 1.0 / (first + 1.0), 0.0).astype(np.float64)
 
 
-# MAP@k: mean over the relevant items of the precision at their places. Buckley & Voorhees 2000.
-# Divided by min(k, relevant), so that a perfect list scores 1; trec_eval's map_cut divides by relevant.
+# MAP@k: mean over the relevant items of the precision at their places, 0 for those beyond k. Buckley & Voorhees 2000.
+# Divided by the number of relevant items, as trec_eval's map_cut and ranx do, so a request with more than k of them
+# cannot reach 1. Clash: many recommender libraries divide by min(k, relevant), which is never smaller.
 
 
 def average_precision(found: Found, k: int) -> Floats:
-    """Return the sum of precision at each hit in the first k, over min(k, relevant)."""
+    """Return the sum of precision at each hit in the first k, over the number of relevant items."""
     rows, counts = found.relevant.rows, found.relevant.counts
     order = np.lexsort((found.ranks, rows))
     ranks = found.ranks[order].astype(np.float64)
     nth = np.arange(len(ranks)) - np.repeat(found.relevant.offsets[:-1], counts) + 1.0
-    precision = np.where(ranks < k, nth / (ranks + 1.0), 0.0)
-    return np.bincount(rows, weights=precision, minlength=len(found)) / np.minimum(k, counts)
+    hits = np.where(ranks < k, nth / (ranks + 1.0), 0.0)
+    return np.bincount(rows, weights=hits, minlength=len(found)) / counts
 
 
 # NDCG@k: discounted gain over the ideal list's, discount 1 / log2(place + 1). Järvelin & Kekäläinen 2002.
@@ -194,6 +198,7 @@ def binary_ndcg(found: Found, k: int) -> Floats:
 
 RANKED = {
     "recall": recall,
+    "precision": precision,
     "ndcg": ndcg,
     "binary_ndcg": binary_ndcg,
     "mrr": mrr,
@@ -201,6 +206,9 @@ RANKED = {
     "map": average_precision,
 }
 """Measures of where the relevant items stand, by the name that reports use: ``recall@10``."""
+
+UNCUT = {"r_precision": r_precision}
+"""Those without a cut-off."""
 
 
 def _sum(found: Found, values: NDArray[np.floating]) -> Floats:

@@ -441,6 +441,8 @@ class EvaluateConfig:
     """Also write ``metrics_new_items.json``: the same measurement with ``filter_seen`` turned on."""
     targets: dict[str, float] = field(default_factory=dict)
     """Action -> gain; empty: ``prepare.targets``."""
+    item_group: str = ""
+    """Item column (seller, supplier, ...) whose values are groups that should be shown alike: exposure parity."""
     baselines: list[str] = field(default_factory=lambda: ["popularity", "item_knn", "personal_frequency", "bm25"])
     """Baselines that run beside, on the same requests."""
     bootstrap: int = 1000

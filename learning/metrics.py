@@ -81,7 +81,7 @@ class RankedMeasure(Metric):
             ranks: int64 ``[batch, most]``, of each relevant item, ``ABSENT`` for padding.
             gains: float64 ``[batch, most]``, 0 for padding.
         """
-        raise TypeError(f"{type(self).__name__} is not a measure; use Recall, NDCG, MRR or HitRate")
+        raise TypeError(f"{type(self).__name__} is not a measure; use one made of it, Recall say")
 
     def compute(self) -> Tensor:
         """Return the mean over all requests seen, float64; NaN before any."""
@@ -94,6 +94,37 @@ class Recall(RankedMeasure):
     def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
         """Return recall per request."""
         return (ranks < self.k).sum(dim=1).double() / (gains > 0).sum(dim=1)
+
+
+class Precision(RankedMeasure):
+    """(Relevant items in the first k) / k."""
+
+    def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
+        """Return precision per request."""
+        return (ranks < self.k).sum(dim=1).double() / self.k
+
+
+class RPrecision(RankedMeasure):
+    """(Relevant items in the first R) / R, R being the request's number of relevant items; ``k`` is not used."""
+
+    def __init__(self, k: int = 0, **options: Any) -> None:
+        super().__init__(k, **options)
+
+    def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
+        """Return R-precision per request."""
+        relevant = (gains > 0).sum(dim=1, keepdim=True)
+        return ((ranks < relevant).sum(dim=1, keepdim=True).double() / relevant).squeeze(1)
+
+
+class MAP(RankedMeasure):
+    """Sum of the precision at each hit in the first k, over the number of relevant items."""
+
+    def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
+        """Return average precision per request."""
+        ordered = ranks.sort(dim=1).values  # padding stands last, as ABSENT
+        nth = torch.arange(1, ranks.shape[1] + 1, device=ranks.device, dtype=torch.float64)
+        hits = torch.where(ordered < self.k, nth / (ordered.double() + 1.0), 0.0)
+        return hits.sum(dim=1) / (gains > 0).sum(dim=1)
 
 
 class HitRate(RankedMeasure):
@@ -124,39 +155,29 @@ class NDCG(RankedMeasure):
         return gained / (best / torch.log2(places + 2.0)).sum(dim=1)
 
 
-class Coverage(Metric):
-    """Share of the catalogue that stands in the first ``k`` of anyone's list.
+class BinaryNDCG(NDCG):
+    """NDCG where every relevant item gains 1."""
 
-    Args:
-        k: cut-off.
-        items: number of items; codes in ``ranked`` are below it.
-    """
+    def values(self, ranks: Tensor, gains: Tensor) -> Tensor:
+        """Return binary NDCG per request."""
+        return super().values(ranks, (gains > 0).double())
 
-    full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
-    shown: Tensor
 
-    def __init__(self, k: int, items: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.k, self.items = k, items
-        self.add_state("shown", torch.zeros(items, dtype=torch.uint8), dist_reduce_fx="max")
-
-    def update(self, ranked: Tensor) -> None:
-        """Add a batch of lists, int64 ``[batch, depth]``, -1 padded."""
-        top = ranked[:, : self.k].reshape(-1)
-        self.shown[top[top >= 0]] = 1
-
-    def compute(self) -> Tensor:
-        """Return the share as float64."""
-        return self.shown.sum().double() / self.items
+CUT = {
+    "recall": Recall,
+    "precision": Precision,
+    "ndcg": NDCG,
+    "binary_ndcg": BinaryNDCG,
+    "mrr": MRR,
+    "hit_rate": HitRate,
+    "map": MAP,
+}
+"""As ``commerce.metrics.RANKED``."""
 
 
 def ranked_measures(at: Iterable[int]) -> MetricCollection:
-    """Return recall, NDCG, MRR and hit rate at each cut-off, named as in reports: ``ndcg@10``."""
-    measures = {"recall": Recall, "ndcg": NDCG, "mrr": MRR, "hit_rate": HitRate}
+    """Return every measure at each cut-off, named as in reports, ``ndcg@10``, and R-precision, which has none."""
     # Compute groups would merge two measures whose states agree after the first batch, such as recall and hit rate
     # where every request has one relevant item, and never part them again.
-    return MetricCollection(
-        {f"{name}@{k}": kind(k) for k in at for name, kind in measures.items()}, compute_groups=False
-    )
+    cut = {f"{name}@{k}": kind(k) for k in at for name, kind in CUT.items()}
+    return MetricCollection({**cut, "r_precision": RPrecision()}, compute_groups=False)

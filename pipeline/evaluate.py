@@ -25,6 +25,7 @@ from configs.errors import InputError
 from configs.schema import Config
 from pipeline.asking import Shop
 from pipeline.baselines import rank_baselines, rank_oracle
+from pipeline.item_facts import read_item_facts
 from pipeline.run_folder import write_atomic
 from pipeline.stage import Outcome, Work
 from pipeline.systems import Lists, Terms, check_lists, rank_vectors
@@ -75,7 +76,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         write_ranked(rankings / f"{name}.parquet", requests.request_id, items, scores)
 
     events = events_before(histories, cuts, terms.items)
-    asked = Asked(requests.user, relevant, _shown_at_all(terms), events)
+    asked = Asked(requests.user, relevant, _shown_at_all(terms), read_item_facts(run, config, events))
     segments = find_segments(requests, relevant, histories, cuts, events)
     precision = Precision(config.evaluate.bootstrap, config.evaluate.confidence, config.run.seed)
     ranked = {name: items for name, (items, _) in lists.items()}

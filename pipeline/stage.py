@@ -94,7 +94,17 @@ STAGES = (
     Stage("rank", ("ranking",), ("prepare", "embed", "retrieve", "train-ranker")),
     Stage(
         "evaluate",
-        ("evaluate", "retrieval", "bazaar", "data.reader", "prepare.split", "prepare.targets", "run.name", "run.seed"),
+        (
+            "evaluate",
+            "retrieval",
+            "bazaar",
+            "data.reader",
+            "data.item_category",
+            "prepare.split",
+            "prepare.targets",
+            "run.name",
+            "run.seed",
+        ),
         ("ingest", "prepare", "embed", "index", "retrieve", "rank"),
     ),
     Stage(

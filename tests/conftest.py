@@ -3,6 +3,7 @@ import os
 # Before torch, FAISS or DuckDB are imported anywhere: two processes on two cores must not fight.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Whatever key the caller has: the bundles of the tests are made with this one.
 os.environ["MERCATO_HASH_KEY"] = "key-of-the-tests"

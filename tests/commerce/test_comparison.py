@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from commerce.comparison import Asked, Precision, compare
+from commerce.comparison import Asked, ItemFacts, Precision, compare
 from commerce.intervals import paired
 from commerce.metrics import Relevant, find, recall
 from commerce.segments import Segment
@@ -14,7 +14,14 @@ RELEVANT = Relevant(
     np.stack([RNG.permutation(ITEMS)[:2] for _ in range(REQUESTS)]).ravel().astype(np.int32),
     np.ones(2 * REQUESTS, np.float32),
 )
-ASKED = Asked(np.arange(REQUESTS, dtype=np.int32) // 2, RELEVANT, ITEMS, np.arange(ITEMS))
+VECTORS = RNG.standard_normal((ITEMS, 4)).astype(np.float32)
+FACTS = ItemFacts(
+    np.arange(ITEMS),
+    (np.arange(ITEMS) % 7).astype(np.int32),
+    VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True),
+    (np.arange(ITEMS) % 3 - 1).astype(np.int32),
+)
+ASKED = Asked(np.arange(REQUESTS, dtype=np.int32) // 2, RELEVANT, ITEMS, FACTS)
 PRECISION = Precision(resamples=200, confidence=0.9, seed=3)
 
 
@@ -24,9 +31,11 @@ def compared(lists=LISTS, asked=ASKED, segments=()):
 
 def test_every_measure_of_every_system_has_an_interval_around_it():
     systems, paired_blocks, _ = compared()
-    names = ("recall", "ndcg", "binary_ndcg", "mrr", "hit_rate", "map", "coverage", "novelty", "gini")
+    names = ("recall", "precision", "ndcg", "binary_ndcg", "mrr", "hit_rate", "map")
+    names += ("coverage", "gini", "exposure_parity", "novelty", "tail_share")
+    costly = {"category_diversity@5", "vector_diversity@5", "r_precision"}
     for block in [*systems.values(), *paired_blocks.values()]:
-        assert set(block) == {f"{name}@{k}" for name in names for k in (5, 10, 99)}
+        assert set(block) == {f"{name}@{k}" for name in names for k in (5, 10, 99)} | costly
         for interval in block.values():
             assert interval["low"] <= interval["value"] <= interval["high"]
 
@@ -47,7 +56,7 @@ def test_systems_measured_one_by_one_get_the_same_numbers(monkeypatch):
 def test_permuting_requests_changes_no_number():
     order = RNG.permutation(REQUESTS)
     items = RELEVANT.items.reshape(REQUESTS, 2)[order].ravel()
-    asked = Asked(ASKED.users[order], Relevant(RELEVANT.offsets, items, RELEVANT.gains), ITEMS, ASKED.events)
+    asked = Asked(ASKED.users[order], Relevant(RELEVANT.offsets, items, RELEVANT.gains), ITEMS, FACTS)
     permuted = compared({name: ranked[order] for name, ranked in LISTS.items()}, asked)
     for block, other in zip(compared()[:2], permuted[:2], strict=True):
         for name, measures in block.items():
@@ -62,7 +71,7 @@ def test_a_segment_of_requests_is_measured_as_if_alone():
         ASKED.users[:10],
         Relevant(RELEVANT.offsets[:11], RELEVANT.items[:20], RELEVANT.gains[:20]),
         ITEMS,
-        ASKED.events,
+        FACTS,
     )
     systems, _, _ = compared({name: ranked[:10] for name, ranked in LISTS.items()}, alone)
     for name, measures in parts["first"].items():

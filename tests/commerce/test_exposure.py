@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from commerce.exposure import RESAMPLES, coverage, exposures, gini, novelty, spread, spread_intervals
+from commerce.exposure import RESAMPLES, coverage, exposure_parity, exposures, gini, spread, spread_intervals
 
 LISTS = np.array([[0, 1, 2], [0, 1, -1], [0, 3, -1]], np.int32)
 
@@ -32,14 +32,6 @@ def test_gini_by_hand():
 
 def test_gini_of_nothing_shown_is_zero():
     assert gini(np.zeros(4), 4) == 0
-
-
-def test_novelty_is_the_surprise_in_bits():
-    # Shares (3 + 1) / 8, (1 + 1) / 8, (0 + 1) / 8, (0 + 1) / 8: one, two, three and three bits.
-    events = np.array([3, 1, 0, 0])
-    lists = np.array([[0, 2], [1, -1], [-1, -1]])
-    assert novelty(lists, 2, events) == pytest.approx([(1 + 3) / 2, 2, 0])
-    assert novelty(lists, 1, events) == pytest.approx([1, 2, 0])
 
 
 def test_the_spread_of_all_users_is_coverage_and_gini():
@@ -76,3 +68,23 @@ def test_without_any_list_nothing_is_covered():
     nothing = spread(np.full((2, 3), -1, np.int32), np.arange(2), 3, 6, seed=0)
     assert nothing.values.tolist() == [0, 0]
     assert np.isfinite(nothing.drawn).all()
+
+
+def test_parity_compares_the_exposure_of_an_item_of_each_group():
+    # Two items of group 0 with exposure 3 together, four of group 1 with exposure 2; group 2 has no items.
+    sizes = np.array([2, 4, 0])
+    assert exposure_parity(np.array([[3.0, 2.0, 0.0]]), sizes) == pytest.approx([(2 / 4) / (3 / 2)])
+    assert exposure_parity(np.array([[1.0, 2.0, 0.0], [0.0, 5.0, 0.0]]), sizes) == pytest.approx([1, 0])
+    assert exposure_parity(np.zeros((1, 3)), sizes).tolist() == [1]
+
+
+def test_the_spread_tells_parity_where_groups_are_declared():
+    # Items 0 and 1 are of group 0, items 3 and 5 of group 1, items 2 and 4 of none. Item 0 stands first three times,
+    # item 1 second twice, item 3 second once.
+    group = np.array([0, 0, -1, 1, -1, 1])
+    found = spread(LISTS, np.array([4, 4, 9]), 2, 6, seed=0, group=group)
+    second = 1 / np.log2(3)
+    assert found.names == ("coverage", "gini", "exposure_parity")
+    assert found.values[2] == pytest.approx((second / 2) / ((3 + 2 * second) / 2))
+    assert found.drawn.shape == (RESAMPLES, 3)
+    assert spread(LISTS, np.array([4, 4, 9]), 2, 6, seed=0).names == ("coverage", "gini")

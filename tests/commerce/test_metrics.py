@@ -6,7 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commerce.metrics import ABSENT, RANKED, Relevant, average_precision, binary_ndcg, find, hit_rate, mrr, ndcg, recall
+from commerce.metrics import (
+    ABSENT,
+    RANKED,
+    Relevant,
+    average_precision,
+    binary_ndcg,
+    find,
+    hit_rate,
+    mrr,
+    ndcg,
+    precision,
+    r_precision,
+    recall,
+)
 
 
 def relevant_of(*requests: dict[int, float]) -> Relevant:
@@ -45,13 +58,25 @@ def test_mrr_is_one_over_the_first_place_and_zero_beyond_the_cut():
     assert mrr(find(SHOWN, CHOSEN), 1) == pytest.approx([0, 1, 0])
 
 
+def test_precision_divides_by_the_cut_even_where_the_list_is_shorter():
+    assert precision(find(SHOWN, CHOSEN), 2) == pytest.approx([1 / 2, 1 / 2, 0])
+    assert precision(find(lists([7, 8]), relevant_of({7: 1, 8: 1})), 4) == pytest.approx([2 / 4])
+
+
+def test_r_precision_is_the_precision_at_the_number_of_relevant_items():
+    # Of three relevant items one is among the first three; the only one is first; none of two.
+    assert r_precision(find(SHOWN, CHOSEN)) == pytest.approx([1 / 3, 1, 0])
+    # Three relevant items and lists of two: what lies beyond is missed.
+    assert r_precision(find(lists([7, 8]), relevant_of({7: 1, 8: 1, 9: 1}))) == pytest.approx([2 / 3])
+
+
 def test_map_averages_the_precision_at_each_hit():
-    # Request 0: precision 1/2 at place 2 and 2/4 at place 4, over min(4, 3) = 3 items.
+    # Request 0: precision 1/2 at place 2 and 2/4 at place 4, over its three relevant items.
     assert average_precision(find(SHOWN, CHOSEN), 4) == pytest.approx([(1 / 2 + 2 / 4) / 3, 1, 0])
 
 
-def test_map_of_a_perfect_list_shorter_than_the_relevant_items_is_one():
-    assert average_precision(find(lists([7, 8]), relevant_of({7: 1, 8: 1, 9: 1})), 2) == pytest.approx([1])
+def test_map_of_a_list_shorter_than_the_relevant_items_cannot_be_one():
+    assert average_precision(find(lists([7, 8]), relevant_of({7: 1, 8: 1, 9: 1})), 2) == pytest.approx([2 / 3])
 
 
 def test_ndcg_compares_with_the_ideal_list():
@@ -134,7 +159,7 @@ def test_permuting_requests_permutes_their_values(shop, k, random):
     shown, chosen = shop
     order = list(range(len(chosen)))
     random.shuffle(order)
-    for measure in RANKED.values():
+    for measure in (*RANKED.values(), lambda found, _: r_precision(found)):
         straight = measure(find(shown, relevant_of(*chosen)), k)
         permuted = measure(find(shown[order], relevant_of(*(chosen[i] for i in order))), k)
         assert permuted == pytest.approx(straight[order])
@@ -165,5 +190,5 @@ def test_the_ideal_order_scores_one(shop, k):
     _, chosen = shop
     ideal = lists(*(sorted(request, key=lambda item: -request[item]) for request in chosen))
     found = find(ideal, relevant_of(*chosen))
-    for measure in (ndcg, binary_ndcg, mrr, hit_rate, average_precision):
+    for measure in (ndcg, binary_ndcg, mrr, hit_rate):
         assert measure(found, k) == pytest.approx(np.ones(len(chosen)))

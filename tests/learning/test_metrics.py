@@ -8,10 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commerce import exposure, metrics
-from learning.metrics import MRR, NDCG, Coverage, HitRate, RankedMeasure, Recall, ranked_measures
-
-NAMES = {"recall": Recall, "ndcg": NDCG, "mrr": MRR, "hit_rate": HitRate}
+from commerce import metrics
+from learning.metrics import CUT, MRR, NDCG, HitRate, RankedMeasure, Recall, RPrecision, ranked_measures
 
 
 def padded(rows, dtype=torch.int64):
@@ -55,14 +53,13 @@ def test_values_are_those_of_numpy(shop, k):
     items = np.concatenate([list(request) for request in chosen]).astype(np.int32)
     worth = np.concatenate([list(request.values()) for request in chosen]).astype(np.float32)
     found = metrics.find(ranked.numpy().astype(np.int32), metrics.Relevant(offsets, items, worth))
-    for name, kind in NAMES.items():
+    assert CUT.keys() == metrics.RANKED.keys()
+    for name, kind in (*CUT.items(), ("r_precision", RPrecision)):
         measure = kind(k)
         for row in range(0, len(shown), 3):  # in batches of three
             measure.update(ranked[row : row + 3], relevant[row : row + 3], gains[row : row + 3])
-        assert measure.compute() == pytest.approx(metrics.RANKED[name](found, k).mean())
-    coverage = Coverage(k, 12)
-    coverage.update(ranked)
-    assert coverage.compute() == pytest.approx(exposure.coverage(exposure.exposures(ranked.numpy(), k, 12), 12))
+        expected = metrics.RANKED[name](found, k) if name in CUT else metrics.r_precision(found)
+        assert measure.compute() == pytest.approx(expected.mean()), name
 
 
 def test_without_gains_each_relevant_item_is_worth_one():
@@ -95,31 +92,36 @@ def test_requests_without_relevant_items_are_refused():
 
 
 def test_the_bare_class_is_no_measure():
-    with pytest.raises(TypeError, match="use Recall, NDCG, MRR or HitRate"):
+    with pytest.raises(TypeError, match="use one made of it, Recall say"):
         RankedMeasure(1).update(torch.tensor([[1]]), torch.tensor([[1]]))
 
 
 _RANK = """
 import sys, torch, torch.distributed as dist
-from learning.metrics import Coverage, ranked_measures
+from learning.list_metrics import Coverage, Gini, Novelty
+from learning.metrics import ranked_measures
 rank, rendezvous = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
 generator = torch.Generator().manual_seed(0)
 ranked = torch.stack([torch.randperm(40, generator=generator)[:20] for _ in range(50)])
 relevant = torch.stack([torch.randperm(40, generator=generator)[:3] for _ in range(50)])
-measures, coverage = ranked_measures([5, 10]), Coverage(1, 40)
+measures = ranked_measures([5, 10])
+of_lists = {"coverage": Coverage(1, 40), "gini": Gini(3, 40), "novelty": Novelty(5, torch.arange(40))}
 span = slice(0, 17) if rank == 0 else slice(17, 50)  # shares of unequal size
 for part_ranked, part_relevant in zip(ranked[span].split(7), relevant[span].split(7)):
     measures.update(part_ranked, part_relevant)
-    coverage.update(part_ranked)
-together = {**measures.compute(), "coverage": coverage.compute()}
+    for measure in of_lists.values():
+        measure.update(part_ranked)
+together = {**measures.compute(), **{name: measure.compute() for name, measure in of_lists.items()}}
 if rank == 0:
-    alone, alone_coverage = ranked_measures([5, 10]), Coverage(1, 40)
-    for measure in [*alone.values(), alone_coverage]:
+    alone = ranked_measures([5, 10])
+    alone_lists = {"coverage": Coverage(1, 40), "gini": Gini(3, 40), "novelty": Novelty(5, torch.arange(40))}
+    for measure in [*alone.values(), *alone_lists.values()]:
         measure.distributed_available_fn = lambda: False
     alone.update(ranked, relevant)
-    alone_coverage.update(ranked)
-    expected = {**alone.compute(), "coverage": alone_coverage.compute()}
+    for measure in alone_lists.values():
+        measure.update(ranked)
+    expected = {**alone.compute(), **{name: measure.compute() for name, measure in alone_lists.items()}}
     assert together.keys() == expected.keys()
     for name in expected:
         assert abs(together[name] - expected[name]) < 1e-12, (name, together[name], expected[name])
