@@ -71,7 +71,7 @@ class Ranker(L.LightningModule):
         """Return the scores of lists, ``[lists, length]``, -inf past a list's end."""
         contexts = self.cross_encoder.read_contexts(batch.context_ids, batch.context_mask)
         items = self.cross_encoder.read_items(batch.item_ids, batch.item_mask)
-        listed = ReadItems(*(part[batch.places] for part in items))
+        listed = ReadItems(*(_listed(part, batch.places) for part in items))
         scores = self.cross_encoder.score(contexts, listed, batch.features, batch.intent)
         return scores.masked_fill(~batch.kept, float("-inf"))
 
@@ -96,3 +96,12 @@ class Ranker(L.LightningModule):
         optimizer = torch.optim.AdamW(groups)
         schedule = warmup_cosine(optimizer, self.steps, WARMUP_SHARE)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _listed(part: Tensor, places: Tensor) -> Tensor:
+    """Return ``part[places]``, whose gradient is summed in a fixed order.
+
+    Indexing itself sums the gradients of an item that stands in several lists in whatever order the threads come, so
+    that two trainings from one seed would part.
+    """
+    return part.index_select(0, places.flatten()).unflatten(0, places.shape)

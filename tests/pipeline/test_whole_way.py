@@ -81,7 +81,16 @@ def test_killed_in_ingest_training_and_export_a_run_ends_with_the_same_metrics(t
     for volatile in ("hardware", "created", "seconds"):
         killed.pop(volatile, None)
         unbroken.pop(volatile, None)
-    assert killed == unbroken
+    assert list(_differences(killed, unbroken)) == []
+
+
+def _differences(one, two, path=""):
+    """Yield (path, value, other value) wherever two nested mappings differ."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        for key in sorted({*one, *two}):
+            yield from _differences(one.get(key), two.get(key), f"{path}/{key}")
+    elif one != two:
+        yield path, one, two
 
 
 def test_an_encoder_that_is_not_there_stops_before_costly_work(tiny_overrides, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ranking.batches import TrainingBatches
-from ranking.module import Ranker
+from ranking.module import Ranker, _listed
 from ranking.rerank import score_lists
 
 QUIET = {
@@ -77,3 +77,15 @@ def test_a_score_that_is_no_number_is_refused(ranker, describe):
         ranker.cross_encoder.heads.bias.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="gave no number for some candidate in 2 of 2 lists"):
         score_lists(ranker, describe([[0], [1]], ["red", "red"]), tokens_per_batch=100, precision="fp32")
+
+
+def test_an_item_in_many_lists_gets_the_same_gradient_every_time():
+    """Two threads must not add up the gradients of one item in the order in which they happen to come."""
+    states = torch.randn(12, 64, requires_grad=True)
+    places = torch.randint(12, (60, 50))
+    weights = torch.randn(60, 50, 64)
+    first = torch.autograd.grad((_listed(states, places) * weights).sum(), states)[0]
+    for _ in range(30):
+        again = torch.autograd.grad((_listed(states, places) * weights).sum(), states)[0]
+        assert torch.equal(again, first)
+    assert torch.equal(_listed(states, places), states[places])
