@@ -95,7 +95,8 @@ STAGES = (
     Stage(
         "evaluate",
         ("evaluate", "retrieval", "bazaar", "data.reader", "prepare.split", "prepare.targets", "run.name", "run.seed"),
-        ("ingest", "prepare", "embed", "index", "retrieve", "rank"),
+        # The report shows both trainings too.
+        ("ingest", "prepare", "train-towers", "embed", "index", "retrieve", "train-ranker", "rank"),
     ),
     Stage(
         "export",
