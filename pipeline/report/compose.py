@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,8 +57,6 @@ class Report:
     intent: dict[str, Any] | None
     """How well intents are foretold, as ``metrics.json`` has it."""
     training: list[Figure]
-    looks: dict[str, Style]
-    """Of every system of any part."""
 
 
 def write_report(run: RunFolder, evaluated: Path, seed: int) -> Path:
@@ -90,10 +87,11 @@ def compose(run: RunFolder, evaluated: Path, seed: int) -> Report:
     return Report(
         name=measurements[0].metrics["dataset"],
         parts=parts,
-        calibrations=list(model_plots.calibration_figures(intents.read_calibrations(run), confidence)),
+        calibrations=list(
+            model_plots.calibration_figures(intents.read_calibrations(run, measurements[0].requests), confidence)
+        ),
         intent=measurements[0].metrics.get("intent"),
         training=curves,
-        looks=styles(_all_systems(measurements)),
     )
 
 
@@ -118,7 +116,3 @@ def _part(run: RunFolder, measurement: Measurement, shop: Shop, named: dict[int,
         people=people.describe_people(measurement, shop, named),
         looks=styles(measurement.systems),
     )
-
-
-def _all_systems(measurements: Sequence[Measurement]) -> list[str]:
-    return list(dict.fromkeys(system for measurement in measurements for system in measurement.systems))

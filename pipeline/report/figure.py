@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
@@ -36,8 +36,6 @@ class Figure:
     height: int
     """In pixels, kept free before the plot is drawn."""
     table: Table
-    legend: list[str] = field(default_factory=list)
-    """Systems in it."""
 
 
 def make_figure(
@@ -49,7 +47,6 @@ def make_figure(
     *,
     height: int,
     layout: dict[str, Any],
-    legend: Sequence[str] = (),
 ) -> Figure:
     """Return the figure with the page's look; ``layout`` is plotly's and adds to it."""
     plot = go.Figure(data=list(traces), layout=_layout(height))
@@ -57,7 +54,7 @@ def make_figure(
     text: str = plot.to_json() or ""
     # Inside a script element only "<" can end or begin anything, and in JSON it stands in strings alone.
     safe = Markup(text.replace("<", "\\u003c"))
-    return Figure(name, title, alt, safe, height, table, list(legend))
+    return Figure(name, title, alt, safe, height, table)
 
 
 def _layout(height: int) -> dict[str, Any]:

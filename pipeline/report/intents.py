@@ -30,10 +30,11 @@ class Calibration:
     """The error that perfectly calibrated probabilities would be expected to show on as many requests."""
 
 
-def read_calibrations(run: RunFolder) -> list[Calibration]:
-    """Return the calibration of the intent head on the test window's labelled requests; empty without any."""
-    requests = Requests.read(run.stage("prepare") / "requests.parquet").of(WINDOW)
-    return calibrations(np.load(run.stage("embed") / f"intents_{WINDOW}.npy"), requests.intent)
+def read_calibrations(run: RunFolder, measured: Requests) -> list[Calibration]:
+    """Return the calibration of the intent head on the labelled among the measured requests; empty without any."""
+    asked = Requests.read(run.stage("prepare") / "requests.parquet").of(WINDOW)
+    kept = np.isin(asked.request_id, measured.request_id)
+    return calibrations(np.load(run.stage("embed") / f"intents_{WINDOW}.npy")[kept], asked.intent[kept])
 
 
 def calibrations(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> list[Calibration]:

@@ -91,7 +91,6 @@ def at_k_figures(prefix: str, metrics: Mapping[str, Any]) -> Iterator[Figure]:
                 },
                 "yaxis": {"title": {"text": title}, "rangemode": "tozero"},
             },
-            legend=systems,
         )
 
 
@@ -163,7 +162,6 @@ def _segment_figure(
             },
             "shapes": between[:-1],
         },
-        legend=systems,
     )
 
 

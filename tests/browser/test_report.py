@@ -88,13 +88,10 @@ def test_nothing_left_the_page(opened):
     assert [url.partition(":")[0] for url in opened.requests] == ["file"]
 
 
-def test_on_paper_everything_is_unfolded_and_fits(opened):
+def test_on_paper_every_user_is_unfolded_and_fits(opened):
     page = opened.page
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    assert page.evaluate("document.querySelectorAll('details:not([open])').length") == 0
-    widths = page.evaluate(
-        "[...document.querySelectorAll('svg.main-svg')].map(svg => svg.getBoundingClientRect().width)"
-    )
-    assert max(widths) <= 660
+    assert page.evaluate("document.querySelectorAll('details.person:not([open])').length") == 0
+    assert max(plot["width"] for plot in page.evaluate(PLOTS)) <= 660
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
-    assert page.evaluate("document.querySelectorAll('details:not([open])').length") > 0
+    assert page.evaluate("document.querySelectorAll('details.person:not([open])').length") > 0

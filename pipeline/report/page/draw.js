@@ -10,11 +10,11 @@
     }
     Plotly.newPlot(div, data, layout, { displayModeBar: false, responsive: true });
   }
-  // Paper is narrower than the screen and cannot open what is folded.
+  // Paper is narrower than the screen and cannot open what is folded; the plots' tables stay on the screen.
   const opened = [];
   window.addEventListener("beforeprint", () => {
-    for (const div of divs) Plotly.relayout(div, { width: div.closest(".grid, .flow") ? 330 : 660 });
-    for (const fold of document.querySelectorAll("details:not([open])")) {
+    for (const div of divs) Plotly.relayout(div, { width: div.closest(".grid, .flow") ? 310 : 650 });
+    for (const fold of document.querySelectorAll("details.person:not([open])")) {
       fold.open = true;
       opened.push(fold);
     }
