@@ -7,7 +7,7 @@ EXTRAS ?= cpu,train,demo,test
 export MERCATO_HASH_KEY ?= demo-key-not-a-secret
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: demo test test-slow bench lint setup clean
+.PHONY: demo test test-slow test-browser bench lint setup clean
 
 setup: $(VENV)/installed
 
@@ -25,10 +25,15 @@ demo: setup
 	$(BIN)/mercato show runs/demo
 
 test: setup
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow and not browser'
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+# Needs a Chromium: /usr/bin/chromium (Debian's package), or the one that CHROMIUM names.
+test-browser: setup
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[browser]'
+	$(BIN)/pytest -m browser tests/browser
 
 bench: setup
 	@for readme in benchmarks/*/README.md; do echo "see $$readme"; done

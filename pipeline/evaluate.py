@@ -26,6 +26,7 @@ from configs.schema import Config
 from pipeline.asking import Shop
 from pipeline.baselines import rank_baselines, rank_oracle
 from pipeline.item_facts import read_item_facts
+from pipeline.report.compose import write_report
 from pipeline.run_folder import write_atomic
 from pipeline.stage import Outcome, Work
 from pipeline.systems import Lists, Terms, check_lists, rank_vectors
@@ -37,7 +38,7 @@ WINDOW = "test"
 
 
 def evaluate(work: Work) -> Outcome:
-    """Measure the shipped order, the towers alone and the baselines; publish ``metrics.json``."""
+    """Measure the shipped order, the towers alone and the baselines; publish ``metrics.json`` and ``report.html``."""
     config = work.config
     protocols = [("metrics.json", "rankings", config.evaluate.filter_seen, "test.parquet")]
     if config.evaluate.new_items_too:
@@ -52,7 +53,8 @@ def evaluate(work: Work) -> Outcome:
         if len(protocols) > 1:
             lines.append("Items new to their user alone:" if filter_seen else "All items, repeats included:")
         lines += [*metrics_lines(metrics), ""]
-    return Outcome(lines, published)
+    report = write_report(work.run, work.out, config.run.seed)
+    return Outcome([*lines, f"report: {report}"], [*published, report])
 
 
 def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dict[str, Any]:

@@ -105,7 +105,8 @@ STAGES = (
             "run.name",
             "run.seed",
         ),
-        ("ingest", "prepare", "embed", "index", "retrieve", "rank"),
+        # The report shows both trainings too.
+        ("ingest", "prepare", "train-towers", "embed", "index", "retrieve", "train-ranker", "rank"),
     ),
     Stage(
         "export",

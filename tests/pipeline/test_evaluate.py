@@ -68,8 +68,10 @@ def requests():
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
     root = tmp_path / "run"
+    # The report has tests of its own.
+    monkeypatch.setattr("pipeline.evaluate.write_report", lambda run, *_: run.root / "report.html")
     for stage in ("ingest", "prepare", "embed", "index", "retrieve", "rank"):
         (root / stage).mkdir(parents=True)
         (root / stage / "manifest.json").write_text("{}")
@@ -144,7 +146,7 @@ def test_the_contract_of_metrics_json(run):
     assert metrics["intent"] is None
     for systems in metrics["segments"].values():
         assert set(systems) == set(metrics["systems"])
-    assert outcome.published == [run.root / "metrics.json"]
+    assert outcome.published == [run.root / "metrics.json", run.root / "report.html"]
     assert "NDCG@10" in "\n".join(outcome.lines)
 
 
@@ -167,7 +169,7 @@ def test_new_items_are_measured_beside(run):
     assert (metrics["filter_seen"], metrics["requests"]) == (False, 6)
     assert (beside["filter_seen"], beside["requests"]) == (True, 5)
     assert beside["systems"]["mercato"]["ndcg@10"]["value"] == 1
-    assert [path.name for path in outcome.published] == ["metrics.json", "metrics_new_items.json"]
+    assert [path.name for path in outcome.published] == ["metrics.json", "metrics_new_items.json", "report.html"]
 
 
 def test_requests_that_nothing_was_shipped_for_score_zero(run):
