@@ -104,4 +104,4 @@ def _listed(part: Tensor, places: Tensor) -> Tensor:
     Indexing itself sums the gradients of an item that stands in several lists in whatever order the threads come, so
     that two trainings from one seed would part.
     """
-    return part.index_select(0, places.flatten()).unflatten(0, places.shape)
+    return part.index_select(0, places.flatten()).reshape(*places.shape, *part.shape[1:])
