@@ -141,7 +141,7 @@ def _measure(
                 k: exposure.spread(lists[name], asked.users, k, asked.catalogue, precision.seed)
                 for k in (at if with_exposure else ())
             }
-            measured[name] = Measured(list(values[place]), Drawn(drawn.values[own], drawn.means[:, own]), spreads)
+            measured[name] = Measured(list(values[place]), drawn.of(own), spreads)
     return measured
 
 
