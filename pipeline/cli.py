@@ -33,6 +33,7 @@ _STAGES = {
 _TOOLS = {
     "verify": ("serving.commands", "Check a bundle's hashes and replay its golden requests."),
     "recommend": ("serving.commands", "Answer one request from a bundle."),
+    "compare": ("pipeline.compare", "Say which differences between runs, or systems of one run, are real."),
     "show": ("pipeline.show", "Print what a finished run found out."),
 }
 

@@ -16,7 +16,8 @@ from commerce.histories import Histories
 from commerce.records import Requests, write_ranked
 from configs.errors import InputError
 from configs.load import load_config
-from pipeline.evaluate import _sample, evaluate
+from pipeline.asked import _sample
+from pipeline.evaluate import evaluate
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
 
