@@ -14,12 +14,13 @@ import numpy as np
 from commerce.columns import NO_ITEM
 from commerce.differences import Difference, corrected, find_differences
 from commerce.metrics import RANKED, find
-from commerce.segments import Segment, events_before, find_segments
+from commerce.segments import Segment
 from commerce.significance import enough_draws
 from configs.errors import InputError
 from pipeline.alignment import Alignment, align, take
-from pipeline.asked import WINDOW, Evaluated
-from pipeline.run_folder import write_atomic
+from pipeline.asked import Evaluated
+from pipeline.run_folder import RunFolder, write_atomic
+from pipeline.segments import segments_of
 
 FORMAT = 1
 """Version of the file that ``--json`` writes."""
@@ -141,9 +142,12 @@ def _aligned(first: Evaluated, second: Evaluated, on_common: bool) -> Alignment:
 
 
 def _segments(run: Evaluated) -> list[Segment]:
-    cuts = np.load(run.root / "prepare" / "cuts.npz")[WINDOW]
-    events = events_before(run.histories, cuts, run.metrics["items"])
-    return find_segments(run.requests, run.relevant, run.histories, cuts, events)
+    ingested = RunFolder(run.root).manifest("ingest") or {}
+    evaluate, data = run.settings["evaluate"], ingested["settings"]["data"]
+    segments, _, _ = segments_of(
+        RunFolder(run.root), run.requests, run.relevant, run.histories, run.metrics["items"], evaluate, data
+    )
+    return segments
 
 
 def _differences(

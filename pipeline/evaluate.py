@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from commerce.comparison import Asked, Precision, compare
 from commerce.histories import Histories
 from commerce.intent_measures import intent_block, last_actions
 from commerce.records import Requests, read_ranked, write_ranked
-from commerce.segments import events_before, find_segments
 from pipeline.asked import WINDOW, choose
 from pipeline.asking import Shop
 from pipeline.baselines import rank_baselines, rank_oracle
 from pipeline.run_folder import write_atomic
+from pipeline.segments import segments_of
 from pipeline.stage import Outcome, Work
 from pipeline.systems import Lists, Terms, check_lists, rank_vectors
 from pipeline.tables import metrics_lines
@@ -45,7 +46,7 @@ def evaluate(work: Work) -> Outcome:
         published.append(work.run.root / name)
         if len(protocols) > 1:
             lines.append("Items new to their user alone:" if filter_seen else "All items, repeats included:")
-        lines += [*metrics_lines(metrics), ""]
+        lines += [*metrics_lines(metrics), *metrics["segment_notes"], ""]
     return Outcome(lines, published)
 
 
@@ -58,7 +59,6 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
     histories = shop.histories
     everything = Requests.read(prepared / "requests.parquet")
     whole = everything.of(WINDOW)
-    cuts = np.load(prepared / "cuts.npz")[WINDOW]
     seen_by = tuple(targets) if filter_seen else ()
     chosen = choose(whole, histories, seen_by, config.evaluate.max_requests, config.run.seed)
     kept, requests, relevant, dropped = chosen.kept, chosen.requests, chosen.relevant, chosen.dropped
@@ -69,9 +69,10 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         check_lists(name, items, terms)
         write_ranked(rankings / f"{name}.parquet", requests.request_id, items, scores)
 
-    events = events_before(histories, cuts, terms.items)
+    segments, notes, events = segments_of(
+        run, requests, relevant, histories, terms.items, asdict(config.evaluate), asdict(config.data)
+    )
     asked = Asked(requests.user, relevant, _shown_at_all(terms), events)
-    segments = find_segments(requests, relevant, histories, cuts, events)
     precision = Precision(config.evaluate.bootstrap, config.evaluate.confidence, config.run.seed)
     ranked = {name: items for name, (items, _) in lists.items()}
     systems, paired, parts = compare(
@@ -101,6 +102,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         "paired": paired,
         "segments": parts,
         "segment_sizes": _sizes(segments, asked),
+        "segment_notes": notes,
         "intent": _intent(work, everything, requests, kept, histories),
     }
 

@@ -113,6 +113,10 @@ def test_runs_on_other_requests_are_refused_unless_compared_on_the_common_ones(r
     assert f"Compared on the {left:,} requests that both have. Left out: {gone:,} only in A's run" in said
     assert rows(file)["all requests", "ndcg@10"]["requests"] == left
     assert {row["verdict"] for row in rows(file).values()} == {"no difference seen"}
+    common = rows(file)
+    call(second, second, "--json", file)  # where nothing is left out, the segments are those of the run itself
+    sizes = {part: (row["requests"], row["users"], row["a"]) for part, row in rows(file).items()}
+    assert {part: (row["requests"], row["users"], row["a"]) for part, row in common.items()} == sizes
     said = call(second, first, "--on-common-requests")
     assert f"0 only in A's run, {gone:,} only in B's" in said
 
