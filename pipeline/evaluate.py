@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from commerce.columns import MICROSECONDS
@@ -21,6 +22,7 @@ from commerce.records import Requests, read_ranked, write_ranked
 from pipeline.asked import WINDOW, choose
 from pipeline.asking import Shop
 from pipeline.baselines import rank_baselines, rank_oracle
+from pipeline.evaluate_ranking import write_requests
 from pipeline.run_folder import write_atomic
 from pipeline.segments import segments_of
 from pipeline.stage import Outcome, Work
@@ -68,6 +70,9 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
     for name, (items, scores) in lists.items():
         check_lists(name, items, terms)
         write_ranked(rankings / f"{name}.parquet", requests.request_id, items, scores)
+    user_ids = pq.read_table(run.stage("ingest") / "user_ids.parquet").sort_by("code")["id"].to_pylist()
+    asked_file = rankings.with_name(rankings.name.replace("rankings", "requests") + ".csv")
+    write_requests(asked_file, requests, user_ids, list(shop.queries))
 
     segments, notes, events = segments_of(
         run, requests, relevant, histories, terms.items, asdict(config.evaluate), asdict(config.data)

@@ -110,6 +110,8 @@ def run(tmp_path):
     np.save(statistics / "popularity.npy", np.bincount(bought, minlength=ITEMS).astype(np.float32))
     after = np.minimum(np.arange(ITEMS) + 1, ITEMS - 1).astype(np.int32)
     Edges(np.arange(ITEMS + 1), after, np.ones(ITEMS, np.float32)).save(statistics / "associations.npz")
+    ids = pa.table({"code": np.arange(USERS, dtype=np.int32), "id": [f"u{user}" for user in range(USERS)]})
+    pq.write_table(ids, root / "ingest" / "user_ids.parquet")
     (tmp_path / "shop.yaml").write_text("data:\n  reader: tables\n")
     made = Run(tmp_path / "shop.yaml", root)
     made.ship({20 + user: [7, user + 2] if user < 5 else [7] for user in range(USERS)})
@@ -147,6 +149,14 @@ def test_the_contract_of_metrics_json(run):
         assert set(systems) == set(metrics["systems"])
     assert outcome.published == [run.root / "metrics.json"]
     assert "NDCG@10" in "\n".join(outcome.lines)
+
+
+def test_whom_to_rank_for_is_written(run):
+    run.evaluate()
+    header, first, *rest = (run.root / ".evaluate.tmp" / "requests.csv").read_text().splitlines()
+    assert header == "request_id,user_id,timestamp,query"
+    assert first == "20,u0,1970-04-11T00:00:00.000000Z,"
+    assert len(rest) == USERS - 1
 
 
 def test_filter_seen_takes_out_what_users_had_and_drops_who_has_nothing_left(run):

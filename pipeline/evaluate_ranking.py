@@ -1,0 +1,123 @@
+"""``mercato evaluate CONFIG --ranking FILE``: given ranked lists in the same table as the run's systems."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from commerce.columns import NO_QUERY
+from commerce.comparison import Asked, Precision, compare
+from commerce.given_rankings import Given
+from commerce.records import Requests
+from configs.errors import InputError
+from configs.schema import Config
+from pipeline.asked import Evaluated
+from pipeline.asking import Shop
+from pipeline.given_lists import lay_lists
+from pipeline.run_folder import RunFolder, sha256, write_atomic
+from pipeline.segments import segments_of
+from pipeline.systems import Terms, check_lists
+from pipeline.tables import metrics_lines
+
+FOLDER = "evaluations"
+"""Beside the stages: what is measured here belongs to no stage and outlives them."""
+
+
+def name_of(file: Path, name: str, taken: tuple[str, ...] = ()) -> str:
+    """Return the name under which a file's lists are measured: ``name``, or the file's own.
+
+    Raises:
+        InputError: for a name that is no file name, or that of a system of the run.
+    """
+    chosen = name or file.stem
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", chosen):
+        raise InputError(f"--name {chosen!r} must be of letters, digits, '.', '_' and '-', for a file is called so")
+    if chosen in taken:
+        raise InputError(f"--name {chosen} is a system of the run already; choose one beside {', '.join(taken)}")
+    return chosen
+
+
+def evaluate_ranking(config: Config, given: Given, file: Path, name: str, say: Callable[[str], None]) -> None:
+    """Measure given lists on the requests that the run's own systems were measured on; write ``evaluations/NAME.json``.
+
+    Args:
+        config: of a run that ``evaluate`` has finished under.
+        given: the lists, as read from ``file``.
+        file: where they come from.
+        name: the system's.
+        say: takes each line of the result.
+    """
+    run = RunFolder(Path(config.run.folder))
+    measured = Evaluated.open(run.root)
+    name_of(file, name, tuple(measured.systems))
+    prepared = run.stage("prepare")
+    targets = measured.metrics["targets"]
+    shop = Shop.open(prepared, targets)
+    seen_by = tuple(targets) if measured.metrics["filter_seen"] else ()
+    terms = Terms(
+        measured.requests, shop.histories, shop.available_from, shop.available_until, seen_by, max(config.evaluate.at)
+    )
+    known = Requests.read(prepared / "requests.parquet").request_id
+    (listed, _), notes = lay_lists(given, terms, measured.ids("user"), measured.ids("item"), known)
+    check_lists(name, listed, terms)
+    metrics = _metrics(config, run, measured, terms, name, listed)
+    metrics["ranking"] = {"name": name, "file": file.name, "sha256": sha256(file), "notes": notes}
+    folder = run.root / FOLDER
+    folder.mkdir(exist_ok=True)
+    write_atomic(folder / f"{name}.json", json.dumps(metrics, indent=1, ensure_ascii=False))
+    pair = f"{name} - mercato"
+    for line in metrics_lines({**metrics, "paired": {pair: metrics["paired"][pair]}}):
+        say(line)
+    for note in notes:
+        say(f"{name}: {note}")
+    say(f"{name} -> {folder / f'{name}.json'}")
+
+
+def _metrics(
+    config: Config, run: RunFolder, measured: Evaluated, terms: Terms, name: str, listed: Any
+) -> dict[str, Any]:
+    """Return the run's metrics with the given system among them."""
+    segments, _, events = segments_of(
+        run,
+        measured.requests,
+        measured.relevant,
+        measured.histories,
+        terms.items,
+        asdict(config.evaluate),
+        asdict(config.data),
+    )
+    before = measured.metrics
+    asked = Asked(measured.requests.user, measured.relevant, before["catalogue"], events)
+    precision = Precision(config.evaluate.bootstrap, config.evaluate.confidence, config.run.seed)
+    lists = {name: listed, "mercato": measured.lists("mercato")[0]}
+    pairs = [(name, "mercato")]
+    systems, paired, parts = compare(
+        lists, asked, config.evaluate.at, precision, pairs, segments, config.evaluate.segments_at
+    )
+    return {
+        **before,
+        "systems": {name: systems[name], **before["systems"]},
+        "paired": {**paired, **before["paired"]},
+        "segments": {part: {name: parts[part][name], **found} for part, found in before["segments"].items()},
+    }
+
+
+def write_requests(path: Path, requests: Requests, user_ids: list[str], queries: list[str]) -> None:
+    """Write whom to rank for: request_id, user_id, timestamp (UTC) and search terms of each measured request."""
+    moments = np.datetime_as_string(requests.time.astype("datetime64[us]"))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["request_id", "user_id", "timestamp", "query"])
+        rows.writerows(
+            (request, user_ids[user], f"{moment}Z", "" if query == NO_QUERY else queries[query])
+            for request, user, moment, query in zip(
+                requests.request_id.tolist(), requests.user, moments, requests.query, strict=True
+            )
+        )
