@@ -130,14 +130,13 @@ def _measure(metric: str, sides: list[Side]) -> tuple[str, int]:
 
 def _aligned(first: Evaluated, second: Evaluated, on_common: bool) -> Alignment:
     alignment = align(first, second)
-    if alignment.apart and not on_common:
+    common = len(alignment.first)
+    if not common or (alignment.apart and not on_common):
+        hint = f", or compare on the {common:,} that both have with --on-common-requests" if common else ""
         raise InputError(
             f"{first.root} and {second.root} were not measured on the same requests: {'; '.join(alignment.apart)}. Run "
-            "both on the same tables with the same prepare and evaluate sections and run.seed, or compare on the "
-            f"{len(alignment.first):,} requests that both have with --on-common-requests"
+            f"both on the same tables with the same prepare and evaluate sections and run.seed{hint}"
         )
-    if not len(alignment.first):
-        raise InputError(f"{first.root} and {second.root} have no request in common: {'; '.join(alignment.apart)}")
     return alignment
 
 

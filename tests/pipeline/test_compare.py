@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -119,6 +120,15 @@ def test_runs_on_other_requests_are_refused_unless_compared_on_the_common_ones(r
     assert {part: (row["requests"], row["users"], row["a"]) for part, row in common.items()} == sizes
     said = call(second, first, "--on-common-requests")
     assert f"0 only in A's run, {gone:,} only in B's" in said
+
+
+def test_runs_without_a_common_request_are_refused_always(runs):
+    first, second = runs("a"), runs("b")
+    path = second / "prepare" / "requests.parquet"
+    asked = Requests.read(path)
+    replace(asked, time=asked.time + 1).write(path)
+    with pytest.raises(InputError, match=r"were not measured on the same requests: .*and run.seed$"):
+        call(first, second, "--on-common-requests")
 
 
 @pytest.mark.parametrize(
