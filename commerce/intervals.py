@@ -7,7 +7,8 @@ their difference, which is far narrower than their own intervals suggest (Sakai 
 Few users decide a mean of rare hits, and then the plain quantiles of the draws lie too low and too close: of 500 users
 with one hit in a hundred requests, 95% intervals held the truth in 91% of simulated shops. So the ends are taken at
 other quantiles (``_levels``): moved for skewness, as BCa does (Efron 1987), and further out where few users carry the
-variance, as Student's t does (Hesterberg 2015). The tests simulate shops and count.
+variance, as Student's t does (Hesterberg 2015). The tests simulate shops and count. No interval helps where a handful
+of users alone tell two systems apart; the randomisation test (``significance``) stays right even there.
 """
 
 from __future__ import annotations

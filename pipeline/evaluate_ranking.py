@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from commerce.columns import NO_QUERY
 from commerce.comparison import Asked, Precision, compare
@@ -47,6 +48,8 @@ def name_of(file: Path, name: str, taken: tuple[str, ...] = ()) -> str:
 def evaluate_ranking(config: Config, given: Given, file: Path, name: str, say: Callable[[str], None]) -> None:
     """Measure given lists on the requests that the run's own systems were measured on; write ``evaluations/NAME.json``.
 
+    Where the run measures items new to their user besides, so are these lists, into ``NAME_new_items.json``.
+
     Args:
         config: of a run that ``evaluate`` has finished under.
         given: the lists, as read from ``file``.
@@ -55,8 +58,27 @@ def evaluate_ranking(config: Config, given: Given, file: Path, name: str, say: C
         say: takes each line of the result.
     """
     run = RunFolder(Path(config.run.folder))
-    measured = Evaluated.open(run.root)
-    name_of(file, name, tuple(measured.systems))
+    told = {"name": name, "file": file.name, "sha256": sha256(file)}
+    for new_items in (False, True) if config.evaluate.new_items_too else (False,):
+        measured = Evaluated.open(run.root, new_items)
+        name_of(file, name, tuple(measured.systems))
+        metrics, notes = _measure(config, run, measured, given, name)
+        metrics["ranking"] = {**told, "notes": notes}
+        path = run.root / FOLDER / f"{name}{'_new_items' if new_items else ''}.json"
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, json.dumps(metrics, indent=1, ensure_ascii=False))
+        if config.evaluate.new_items_too:
+            say("Items new to their user alone:" if new_items else "All items, repeats included:")
+        pair = f"{name} - mercato"
+        lines = metrics_lines({**metrics, "paired": {pair: metrics["paired"][pair]}})
+        for line in (*lines, *(f"{name}: {note}" for note in notes), f"{name} -> {path}"):
+            say(line)
+
+
+def _measure(
+    config: Config, run: RunFolder, measured: Evaluated, given: Given, name: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the run's metrics with the given system among them, and what was done to its lists."""
     prepared = run.stage("prepare")
     targets = measured.metrics["targets"]
     shop = Shop.open(prepared, targets)
@@ -67,21 +89,11 @@ def evaluate_ranking(config: Config, given: Given, file: Path, name: str, say: C
     known = Requests.read(prepared / "requests.parquet").request_id
     (listed, _), notes = lay_lists(given, terms, measured.ids("user"), measured.ids("item"), known)
     check_lists(name, listed, terms)
-    metrics = _metrics(config, run, measured, terms, name, listed)
-    metrics["ranking"] = {"name": name, "file": file.name, "sha256": sha256(file), "notes": notes}
-    folder = run.root / FOLDER
-    folder.mkdir(exist_ok=True)
-    write_atomic(folder / f"{name}.json", json.dumps(metrics, indent=1, ensure_ascii=False))
-    pair = f"{name} - mercato"
-    for line in metrics_lines({**metrics, "paired": {pair: metrics["paired"][pair]}}):
-        say(line)
-    for note in notes:
-        say(f"{name}: {note}")
-    say(f"{name} -> {folder / f'{name}.json'}")
+    return _metrics(config, run, measured, terms, name, listed), notes
 
 
 def _metrics(
-    config: Config, run: RunFolder, measured: Evaluated, terms: Terms, name: str, listed: Any
+    config: Config, run: RunFolder, measured: Evaluated, terms: Terms, name: str, listed: NDArray[np.int32]
 ) -> dict[str, Any]:
     """Return the run's metrics with the given system among them."""
     segments, _, events = segments_of(
