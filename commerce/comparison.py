@@ -168,7 +168,7 @@ def _measure(
                 )
                 for k in (() if listed is None else at)
             }
-            measured[name] = Measured(list(values[place]), Drawn(drawn.values[own], drawn.means[:, own]), spreads)
+            measured[name] = Measured(list(values[place]), drawn.of(own), spreads)
     return measured
 
 

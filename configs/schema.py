@@ -434,6 +434,11 @@ class EvaluateConfig:
     """Cut-offs k."""
     segments_at: list[int] = field(default_factory=lambda: [10])
     """Cut-offs k in segments."""
+    segments: list[str] = field(default_factory=list)
+    """Features that segments are made by, beside those that every shop has: ``user:NAME`` or ``item:NAME`` of any
+    declared feature, the ``sensitive`` ones too. Categories go by value, numbers by quartile."""
+    segment_min_users: int = 50
+    """Values of a feature with fewer users are joined as ``other``."""
     filter_seen: bool = False
     """Whether items of the visible history with a target action are taken out of every list and of the relevant items;
     requests that this leaves without relevant items are dropped and counted."""
@@ -457,7 +462,7 @@ class EvaluateConfig:
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise ValueError(f"evaluate.{name} must be cut-offs of at least 1, got {list(getattr(self, name))}")
         some_of("evaluate", self, "baselines", ("popularity", "item_knn", "personal_frequency", "bm25"))
-        at_least("evaluate", self, 1, ("bootstrap",))
+        at_least("evaluate", self, 1, ("bootstrap", "segment_min_users"))
         at_least("evaluate", self, 0, ("max_requests",))
         if not 0 < self.confidence < 1:
             raise ValueError(f"evaluate.confidence is a share and must lie between 0 and 1, got {self.confidence}")
@@ -517,3 +522,10 @@ class Config:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    def __post_init__(self) -> None:
+        data = self.data
+        users = (*data.user_categorical, *data.user_numeric, *data.sensitive)
+        items = (*data.item_categorical, *data.item_numeric, *((data.item_category,) if data.item_category else ()))
+        known = dict.fromkeys([*(f"user:{name}" for name in users), *(f"item:{name}" for name in items)])
+        some_of("evaluate", self.evaluate, "segments", tuple(known))

@@ -33,6 +33,7 @@ _STAGES = {
 _TOOLS = {
     "verify": ("serving.commands", "Check a bundle's hashes and replay its golden requests."),
     "recommend": ("serving.commands", "Answer one request from a bundle."),
+    "compare": ("pipeline.compare", "Say which differences between runs, or systems of one run, are real."),
     "show": ("pipeline.show", "Print what a finished run found out."),
 }
 
@@ -91,6 +92,33 @@ def _with_config(function: Callable[..., None], name: str, short_help: str) -> c
     return click.Command(name, callback=function, params=parameters, help=short_help, short_help=short_help)
 
 
+def _evaluate_command(short_help: str) -> click.Command:
+    command = _with_config(_evaluate, "evaluate", short_help)
+    command.params += [
+        click.Option(["--ranking"], metavar="FILE", help="Then measure these ranked lists beside the run's systems."),
+        click.Option(["--name"], default="", help="What to call them; the file's name unless said."),
+    ]
+    return command
+
+
+def _evaluate(config: str, overrides: tuple[str, ...], ranking: str | None, name: str) -> None:
+    if ranking is None:
+        if name:
+            raise InputError(f"--name {name} names ranked lists, but none are given; add --ranking FILE")
+        _run(config, overrides, ("evaluate",))
+        return
+    _need_training_extra()
+    from commerce.given_rankings import read_given
+    from configs.load import load_config
+    from pipeline.evaluate_ranking import evaluate_ranking, name_of
+
+    # What is wrong with the file is said before any work.
+    file = Path(ranking)
+    given, system = read_given(file), name_of(file, name)
+    _run(config, overrides, ("evaluate",))
+    evaluate_ranking(load_config(config, overrides), given, file, system, click.echo)
+
+
 def _run(config: str, overrides: tuple[str, ...], stages: tuple[str, ...]) -> None:
     _need_training_extra()
     from configs.load import load_config
@@ -127,7 +155,7 @@ def _need_training_extra() -> None:
 
 commands.add_command(_with_config(_run_all, "run", _RUN))
 for _name, _help in _STAGES.items():
-    commands.add_command(_stage_command(_name, _help))
+    commands.add_command(_stage_command(_name, _help) if _name != "evaluate" else _evaluate_command(_help))
 commands.add_command(_with_config(_print_config, "config", _CONFIG))
 
 

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from commerce.columns import MICROSECONDS
 from commerce.comparison import Asked, Precision, compare
 from commerce.histories import Histories
 from commerce.intent_measures import intent_block, last_actions
-from commerce.metrics import Relevant
 from commerce.records import Requests, read_ranked, write_ranked
-from commerce.seen import drop_seen
-from commerce.segments import events_before, find_segments
-from configs.errors import InputError
-from configs.schema import Config
+from pipeline.asked import WINDOW, choose
 from pipeline.asking import Shop
 from pipeline.baselines import rank_baselines, rank_oracle
+from pipeline.evaluate_ranking import write_requests
 from pipeline.item_facts import read_item_facts
 from pipeline.report.compose import write_report
 from pipeline.run_folder import write_atomic
+from pipeline.segments import segments_of
 from pipeline.stage import Outcome, Work
 from pipeline.systems import Lists, Terms, check_lists, rank_vectors
 from pipeline.tables import metrics_lines
 
 FORMAT = 1
 """Version of ``metrics.json``."""
-WINDOW = "test"
 
 
 def evaluate(work: Work) -> Outcome:
@@ -52,7 +50,7 @@ def evaluate(work: Work) -> Outcome:
         published.append(work.run.root / name)
         if len(protocols) > 1:
             lines.append("Items new to their user alone:" if filter_seen else "All items, repeats included:")
-        lines += [*metrics_lines(metrics), ""]
+        lines += [*metrics_lines(metrics), *metrics["segment_notes"], ""]
     report = write_report(work.run, work.out, config.run.seed)
     return Outcome([*lines, f"report: {report}"], [*published, report])
 
@@ -66,20 +64,23 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
     histories = shop.histories
     everything = Requests.read(prepared / "requests.parquet")
     whole = everything.of(WINDOW)
-    cuts = np.load(prepared / "cuts.npz")[WINDOW]
     seen_by = tuple(targets) if filter_seen else ()
-    kept, relevant, dropped = _choose(whole, histories, seen_by, config)
-    requests = whole.where(kept)
+    chosen = choose(whole, histories, seen_by, config.evaluate.max_requests, config.run.seed)
+    kept, requests, relevant, dropped = chosen.kept, chosen.requests, chosen.relevant, chosen.dropped
     terms = Terms(requests, histories, shop.available_from, shop.available_until, seen_by, max(config.evaluate.at))
     lists = _rank_all(work, terms, shop, kept, shipped)
     rankings.mkdir()
     for name, (items, scores) in lists.items():
         check_lists(name, items, terms)
         write_ranked(rankings / f"{name}.parquet", requests.request_id, items, scores)
+    user_ids = pq.read_table(run.stage("ingest") / "user_ids.parquet").sort_by("code")["id"].to_pylist()
+    asked_file = rankings.with_name(rankings.name.replace("rankings", "requests") + ".csv")
+    write_requests(asked_file, requests, user_ids, list(shop.queries))
 
-    events = events_before(histories, cuts, terms.items)
+    segments, notes, events = segments_of(
+        run, requests, relevant, histories, terms.items, asdict(config.evaluate), asdict(config.data)
+    )
     asked = Asked(requests.user, relevant, _shown_at_all(terms), read_item_facts(run, config, events))
-    segments = find_segments(requests, relevant, histories, cuts, events)
     precision = Precision(config.evaluate.bootstrap, config.evaluate.confidence, config.run.seed)
     ranked = {name: items for name, (items, _) in lists.items()}
     systems, paired, parts = compare(
@@ -109,41 +110,9 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         "paired": paired,
         "segments": parts,
         "segment_sizes": _sizes(segments, asked),
+        "segment_notes": notes,
         "intent": _intent(work, everything, requests, kept, histories),
     }
-
-
-def _choose(
-    whole: Requests, histories: Histories, seen_by: tuple[str, ...], config: Config
-) -> tuple[NDArray[np.bool_], Relevant, int]:
-    """Return which test requests are measured, their relevant items, and how many had only items seen before."""
-    kept = _sample(whole, config.evaluate.max_requests, config.run.seed)
-    relevant = Relevant(whole.offsets, whole.items, whole.gains)
-    dropped = 0
-    if seen_by:
-        relevant = drop_seen(relevant, histories, whole.user, whole.history_end, seen_by)
-        emptied = kept & (relevant.counts == 0)
-        dropped = int(emptied.sum())
-        kept = kept & ~emptied
-    if not kept.any():
-        left = f"all {dropped:,} of them had only items that their user had before" if dropped else "there are none"
-        raise InputError(
-            f"no request of the test window can be measured: {left}; lengthen prepare.test_days, name other targets in "
-            "evaluate.targets, or set evaluate.filter_seen=false"
-        )
-    return kept, relevant.of(kept), dropped
-
-
-def _sample(requests: Requests, most: int, seed: int) -> NDArray[np.bool_]:
-    """Choose whole users, one at least, by hash, as long as their requests stay within ``most``; 0 chooses all."""
-    if not most or len(requests) <= most:
-        return np.ones(len(requests), dtype=bool)
-    users, counts = np.unique(requests.user, return_counts=True)
-    drawn = [hashlib.blake2b(f"{seed}:evaluate:{user}".encode(), digest_size=8).digest() for user in users]
-    order = np.argsort(np.array([int.from_bytes(digest) for digest in drawn], dtype=np.uint64))
-    fit = np.cumsum(counts[order]) <= most
-    fit[0] = True
-    return np.isin(requests.user, users[order][fit])
 
 
 def _rank_all(work: Work, terms: Terms, shop: Shop, kept: NDArray[np.bool_], shipped: Path) -> dict[str, Lists]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 _WITH_INTERVALS = ("recall", "ndcg")
@@ -32,6 +33,7 @@ def renderables(metrics: dict[str, Any], segments: bool = False) -> Iterator[Ren
     yield "\n".join(verdicts(metrics, k))
     if segments and metrics["segments"]:
         yield _segments_table(metrics)
+        yield from map(escape, metrics.get("segment_notes", ()))
     if metrics.get("intent"):
         yield _intent_line(metrics["intent"])
     yield protocol(metrics)
@@ -103,7 +105,9 @@ def _segments_table(metrics: dict[str, Any]) -> Table:
         table.add_column(system, justify="right")
     for segment, systems in metrics["segments"].items():
         count = f"{metrics['segment_sizes'][segment]['requests']:,}"
-        table.add_row(segment, count, *(_number(measures[f"ndcg@{k}"]["value"]) for measures in systems.values()))
+        table.add_row(
+            escape(segment), count, *(_number(measures[f"ndcg@{k}"]["value"]) for measures in systems.values())
+        )
     return table
 
 

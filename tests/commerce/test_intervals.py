@@ -94,24 +94,69 @@ def test_what_has_no_mean_is_refused(values, users, message):
         bootstrap(np.array(values), np.array(users), **SETTINGS)
 
 
-def coverage_of_the_truth(shops: int, users: int, resamples: int) -> float:
-    """Share of simulated shops whose interval holds the true mean, .3 per user plus noise per request."""
-    rng = np.random.default_rng(7)
-    held = 0
-    for shop in range(shops):
-        owner = np.repeat(np.arange(users), rng.integers(1, 4, users))
-        taste = rng.beta(3, 7, users)
-        values = rng.binomial(10, taste[owner]) / 10
-        interval = bootstrap(values, owner, resamples=resamples, confidence=0.95, seed=shop)
-        held += interval.low <= 0.3 <= interval.high
-    return held / shops
+def shops(hits, misses, users, groups=20, together=100):
+    """Yield (what two systems found, per request and shop, whose request it was) of groups of simulated shops.
+
+    A user's chance of a hit is drawn from a beta distribution; they make one to many requests. System b answers seven
+    requests of ten as a does, and knows nothing about a tenth of the users.
+    """
+    rng = np.random.default_rng(0)
+    for _ in range(groups):
+        owner = np.repeat(np.arange(users), 1 + rng.geometric(0.4, users))
+        chance = rng.beta(hits, misses, (users, together))[owner]
+        a = (rng.random(chance.shape) < chance).astype(float)
+        known = (rng.random((users, together)) >= 0.1)[owner]
+        alone = (rng.random(chance.shape) < chance) & known
+        yield a, np.where(rng.random(chance.shape) < 0.7, a, alone), owner
 
 
-def test_nineteen_of_twenty_intervals_hold_the_truth():
-    # 300 shops: the share found has a standard error of .013.
-    assert coverage_of_the_truth(shops=300, users=150, resamples=400) == pytest.approx(0.95, abs=0.04)
+def share_that_hold(truth, measured):
+    """Return the share of simulated shops whose 95% interval holds the truth."""
+    held = [
+        interval.low <= truth <= interval.high
+        for seed, (values, owner) in enumerate(measured)
+        for interval in bootstrap_columns(values, owner, resamples=1000, confidence=0.95, seed=seed)
+    ]
+    return np.mean(held)
+
+
+HARD = [(3, 7), (0.2, 3.8), (0.05, 0.95), (0.05, 4.95)]
+"""Chances of a hit: .3 and even; then .05, ever more of it with a few users; then .01."""
+
+
+# Last: five users of the 500 have all the hits.
+@pytest.mark.parametrize("chances", [*HARD, (0.01, 0.99)])
+def test_nineteen_of_twenty_intervals_hold_the_truth(chances):
+    # 2,000 shops: the share found has a standard error of .005.
+    mean = chances[0] / sum(chances)
+    assert 0.93 <= share_that_hold(mean, ((a, owner) for a, _, owner in shops(*chances, users=500))) <= 0.97
+
+
+@pytest.mark.parametrize("chances", HARD)
+def test_nineteen_of_twenty_paired_intervals_hold_the_truth(chances):
+    gain = 0.3 * 0.1 * chances[0] / sum(chances)  # of the requests not answered alike, a tenth come to nothing
+    assert 0.93 <= share_that_hold(gain, ((a - b, owner) for a, b, owner in shops(*chances, users=500))) <= 0.97
 
 
 @pytest.mark.slow
-def test_nineteen_of_twenty_intervals_hold_the_truth_in_many_shops():
-    assert coverage_of_the_truth(shops=5000, users=300, resamples=1000) == pytest.approx(0.945, abs=0.012)
+@pytest.mark.parametrize("users", [1000, 3000])
+@pytest.mark.parametrize("chances", HARD)
+def test_intervals_hold_the_truth_with_more_users(chances, users):
+    mean = chances[0] / sum(chances)
+    single = share_that_hold(mean, ((a, owner) for a, _, owner in shops(*chances, users=users)))
+    paired_share = share_that_hold(0.03 * mean, ((a - b, owner) for a, b, owner in shops(*chances, users=users)))
+    assert 0.93 <= single <= 0.97
+    assert 0.93 <= paired_share <= 0.97
+
+
+def test_a_mean_that_few_users_make_is_less_sure_upwards():
+    # Two of 100 users have all hits: there may well be four, but not fewer than none.
+    interval = bootstrap(np.repeat([1.0, 0.0], [2, 98]), np.arange(100), **SETTINGS)
+    assert interval.high - interval.value > 1.5 * (interval.value - interval.low)
+    assert interval.low >= 0
+
+
+def test_winners_and_losers_alike_make_an_even_interval():
+    values = np.repeat([1.0, -1.0, 0.0], [6, 6, 500])
+    interval = bootstrap(values, np.arange(512), resamples=4000, confidence=0.95, seed=0)
+    assert interval.high == pytest.approx(-interval.low, rel=0.1)

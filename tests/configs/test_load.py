@@ -105,3 +105,14 @@ def test_a_value_that_no_stage_can_work_with_is_refused_on_loading(file, overrid
 def test_a_way_of_asking_that_the_split_does_not_know_is_refused(file):
     with pytest.raises(ConfigError, match=r"rolling needs prepare\.split=time"):
         load_config(file, ["prepare.split=leave_last_out", "prepare.requests=rolling"])
+
+
+def test_features_for_segments_must_be_declared_ones():
+    config = load_config("bazaar", ["evaluate.segments=[user:gender, item:category, item:price]"])
+    assert config.evaluate.segments == ["user:gender", "item:category", "item:price"]
+    with pytest.raises(
+        ConfigError, match=r"evaluate.segments must be some of .*got user:gendr; did you mean user:gender"
+    ):
+        load_config("bazaar", ["evaluate.segments=[user:gendr]"])
+    with pytest.raises(ConfigError, match="got gender; did you mean user:gender"):
+        load_config("bazaar", ["evaluate.segments=[gender]"])

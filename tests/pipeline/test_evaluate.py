@@ -1,7 +1,7 @@
 """The stage on a shop of six users and eight items, all of whose files are written here."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import log2
 from pathlib import Path
 
@@ -12,11 +12,14 @@ import pytest
 
 from commerce.columns import DAY
 from commerce.edges import Edges
+from commerce.given_rankings import read_given
 from commerce.histories import Histories
 from commerce.records import Requests, write_ranked
 from configs.errors import InputError
 from configs.load import load_config
-from pipeline.evaluate import _sample, evaluate
+from pipeline.asked import _sample
+from pipeline.evaluate import evaluate
+from pipeline.evaluate_ranking import evaluate_ranking
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
 
@@ -111,6 +114,10 @@ def run(tmp_path, monkeypatch):
     np.save(statistics / "popularity.npy", np.bincount(bought, minlength=ITEMS).astype(np.float32))
     after = np.minimum(np.arange(ITEMS) + 1, ITEMS - 1).astype(np.int32)
     Edges(np.arange(ITEMS + 1), after, np.ones(ITEMS, np.float32)).save(statistics / "associations.npz")
+    ids = pa.table({"code": np.arange(USERS, dtype=np.int32), "id": [f"u{user}" for user in range(USERS)]})
+    pq.write_table(ids, root / "ingest" / "user_ids.parquet")
+    ids = pa.table({"code": np.arange(ITEMS, dtype=np.int32), "id": [f"i{item}" for item in range(ITEMS)]})
+    pq.write_table(ids, root / "ingest" / "item_ids.parquet")
     (tmp_path / "shop.yaml").write_text("data:\n  reader: tables\n")
     made = Run(tmp_path / "shop.yaml", root)
     made.ship({20 + user: [7, user + 2] if user < 5 else [7] for user in range(USERS)})
@@ -150,6 +157,14 @@ def test_the_contract_of_metrics_json(run):
     assert "NDCG@10" in "\n".join(outcome.lines)
 
 
+def test_whom_to_rank_for_is_written(run):
+    run.evaluate()
+    header, first, *rest = (run.root / ".evaluate.tmp" / "requests.csv").read_text().splitlines()
+    assert header == "request_id,user_id,timestamp,query"
+    assert first == "20,u0,1970-04-11T00:00:00.000000Z,"
+    assert len(rest) == USERS - 1
+
+
 def test_filter_seen_takes_out_what_users_had_and_drops_who_has_nothing_left(run):
     run.ship({20 + user: [user + 2, 7] for user in range(USERS) if user < 5})
     _, metrics = run.evaluate("evaluate.filter_seen=true")
@@ -170,6 +185,31 @@ def test_new_items_are_measured_beside(run):
     assert (beside["filter_seen"], beside["requests"]) == (True, 5)
     assert beside["systems"]["mercato"]["ndcg@10"]["value"] == 1
     assert [path.name for path in outcome.published] == ["metrics.json", "metrics_new_items.json", "report.html"]
+
+
+def test_given_lists_are_measured_under_both_protocols(run, tmp_path):
+    """User u's list: item u, had before, then u + 2, bought in the window; user 5 buys again only what they had."""
+    run.ship({20 + user: [user + 2] for user in range(USERS) if user < 5}, "test_new")
+    run.evaluate("evaluate.new_items_too=true")
+    overrides = [f"run.folder={run.root}", "evaluate.bootstrap=50", "evaluate.new_items_too=true"]
+    config = load_config(run.config_file, overrides)
+    folder, settings = RunFolder(run.root), {"evaluate": asdict(config.evaluate)}
+    folder.commit("evaluate", run.root / ".evaluate.tmp", {"settings": settings})
+    rows = [f"u{user},i{item},{rank}" for user in range(5) for rank, item in enumerate((user, user + 2))]
+    (tmp_path / "theirs.csv").write_text("user_id,item_id,rank\n" + "\n".join(rows))
+    said = []
+    evaluate_ranking(config, read_given(tmp_path / "theirs.csv"), tmp_path / "theirs.csv", "theirs", said.append)
+    whole, new = (
+        json.loads((run.root / "evaluations" / f"theirs{part}.json").read_text()) for part in ("", "_new_items")
+    )
+    # User 0 chose both of theirs, users 1 to 4 the second; user 5 has no list.
+    assert whole["systems"]["theirs"]["mrr@10"]["value"] == pytest.approx((1 + 4 / 2) / 6, abs=1e-6)
+    assert any(note.startswith("NO LIST for 1 of 6") for note in whole["ranking"]["notes"])
+    # Without what users had, everybody's own is first, as it is in the shipped lists.
+    assert new["systems"]["theirs"]["mrr@10"]["value"] == 1
+    assert "left out: 5 items that their user had before (filter_seen is on)" in new["ranking"]["notes"]
+    assert new["paired"]["theirs - mercato"]["ndcg@10"] == {"value": 0, "low": 0, "high": 0}
+    assert said.count("Items new to their user alone:") == 1
 
 
 def test_requests_that_nothing_was_shipped_for_score_zero(run):

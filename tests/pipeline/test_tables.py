@@ -88,3 +88,12 @@ def test_the_intent_head_stands_beside_the_rules():
 def test_without_ten_the_smallest_cut_off_is_shown():
     assert cut_off(METRICS) == 10
     assert cut_off({"systems": {"mercato": {"ndcg@50": {}, "ndcg@5": {}}}}) == 5
+
+
+def test_names_of_segments_are_shown_as_they_are_with_what_was_joined():
+    name, note = "user:group = [red]", "user:group: 3 of 4 values are joined as other: [a], b"
+    metrics = {**METRICS, "segments": {name: METRICS["segments"]["user: new"]}, "segment_notes": [note]}
+    metrics["segment_sizes"] = {name: {"requests": 77, "users": 70}}
+    lines = metrics_lines(metrics, segments=True)
+    assert any(name in line for line in lines)
+    assert note in lines

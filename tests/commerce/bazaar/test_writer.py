@@ -119,7 +119,7 @@ def test_shuffled_ids_keep_popularity_and_lose_the_categories_of_sessions(writte
         ({"items": 79}, "80 or more"),
         ({"users": 0}, "bazaar.users must be at least 1"),
         ({"queries": 1.2}, "bazaar.queries is a share"),
-        ({"taste": -1.0}, "bazaar.taste is a strength"),
+        ({"taste": -1.0}, "bazaar.taste must be at least 0, got -1"),
     ],
 )
 def test_impossible_shops_are_refused_in_a_sentence(settings, sentence, tmp_path):
