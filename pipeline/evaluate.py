@@ -19,6 +19,7 @@ from commerce.comparison import Asked, Precision, compare
 from commerce.histories import Histories
 from commerce.intent_measures import intent_block, last_actions
 from commerce.records import Requests, read_ranked, write_ranked
+from commerce.sanity import nearly_solved
 from pipeline.asked import WINDOW, choose
 from pipeline.asking import Shop
 from pipeline.baselines import rank_baselines, rank_oracle
@@ -29,7 +30,7 @@ from pipeline.run_folder import write_atomic
 from pipeline.segments import segments_of
 from pipeline.stage import Outcome, Work
 from pipeline.systems import Lists, Terms, check_lists, rank_vectors
-from pipeline.tables import metrics_lines
+from pipeline.tables import cut_off, metrics_lines
 
 FORMAT = 1
 """Version of ``metrics.json``."""
@@ -111,6 +112,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         "segments": parts,
         "segment_sizes": _sizes(segments, asked),
         "segment_notes": notes,
+        "warnings": nearly_solved(_headline(systems)),
         "intent": _intent(work, everything, requests, kept, histories),
     }
 
@@ -128,6 +130,12 @@ def _rank_all(work: Work, terms: Terms, shop: Shop, kept: NDArray[np.bool_], shi
     if work.config.data.reader == "bazaar":
         lists["oracle"] = rank_oracle(work, terms, shop)
     return lists
+
+
+def _headline(systems: dict[str, Any]) -> dict[str, float]:
+    """Return each system's NDCG at the cut-off shown, without the oracle, which knows how the shop works."""
+    k = cut_off({"systems": systems})
+    return {name: found[f"ndcg@{k}"]["value"] for name, found in systems.items() if name != "oracle"}
 
 
 def _pairs(systems: list[str]) -> list[tuple[str, str]]:

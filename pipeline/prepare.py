@@ -21,6 +21,7 @@ from commerce.leaks import check_leaks
 from commerce.prices import last_prices
 from commerce.records import Requests
 from commerce.requests import lay_requests, only_available, rolling_moments, single_moments
+from commerce.sanity import changed_targets, target_shares
 from commerce.sessions import with_sessions
 from commerce.splits import WINDOWS, Moments, Split, share_by_hash, split_by_last, split_by_time
 from commerce.warehouse import open_warehouse
@@ -66,7 +67,9 @@ def prepare(work: Work) -> Outcome:
     windows = _windows(split, histories, config.prepare)
     (out / "windows.json").write_text(json.dumps(windows, indent=1))
     warehouse.disconnect()
-    return Outcome([*catalogue.lines, *report, *_lines(histories, windows, requests, hidden)])
+    shares = target_shares(histories, split, sorted({*gains["ranker"], *gains["test"]}))
+    warned = changed_targets(shares) if config.prepare.split == "time" else []
+    return Outcome([*catalogue.lines, *report, *_lines(histories, windows, requests, hidden), *warned])
 
 
 def check_settings(prepare: PrepareConfig, evaluated: Mapping[str, float]) -> dict[str, dict[str, float]]:

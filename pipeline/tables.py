@@ -37,6 +37,7 @@ def renderables(metrics: dict[str, Any], segments: bool = False) -> Iterator[Ren
     if metrics.get("intent"):
         yield _intent_line(metrics["intent"])
     yield protocol(metrics)
+    yield from metrics.get("warnings", ())
 
 
 def cut_off(metrics: dict[str, Any]) -> int:
