@@ -102,6 +102,7 @@ def _show_places(console: Any, run: Path) -> None:
         f"Bundle: {run / 'bundle'} (verified: {report.files} files, {report.golden.requests} golden requests)",
         markup=False,
     )
+    console.print(f"Report: {run / 'report.html'}", markup=False)
     console.print(
         f"Model: {registered['model']} version {registered['version']}, alias {registered['alias']}", markup=False
     )
