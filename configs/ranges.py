@@ -19,7 +19,7 @@ def one_of(section: str, settings: Any, name: str, known: Sequence[str]) -> None
     value = getattr(settings, name)
     if value not in known:
         near = difflib.get_close_matches(str(value), known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = f"; did you mean {near[0]}?" if near and near[0] else ""
         raise ValueError(f"{section}.{name} must be {_either(known)}, got {value!r}{hint}")
 
 
@@ -54,4 +54,5 @@ def shares(section: str, settings: Any, names: Iterable[str]) -> None:
 
 
 def _either(known: Sequence[str]) -> str:
-    return f"{', '.join(known[:-1])} or {known[-1]}" if len(known) > 1 else known[0]
+    words = [word or "empty" for word in known]
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]

@@ -447,7 +447,7 @@ class EvaluateConfig:
     targets: dict[str, float] = field(default_factory=dict)
     """Action -> gain; empty: ``prepare.targets``."""
     item_group: str = ""
-    """Item column (seller, supplier, ...) whose values are groups that should be shown alike: exposure parity."""
+    """One of ``data.item_categorical`` (seller, say) whose values are groups that should be shown alike."""
     baselines: list[str] = field(default_factory=lambda: ["popularity", "item_knn", "personal_frequency", "bm25"])
     """Baselines that run beside, on the same requests."""
     bootstrap: int = 1000
@@ -529,3 +529,5 @@ class Config:
         items = (*data.item_categorical, *data.item_numeric, *((data.item_category,) if data.item_category else ()))
         known = dict.fromkeys([*(f"user:{name}" for name in users), *(f"item:{name}" for name in items)])
         some_of("evaluate", self.evaluate, "segments", tuple(known))
+        groups = (*data.item_categorical, *((data.item_category,) if data.item_category else ()))
+        one_of("evaluate", self.evaluate, "item_group", tuple(dict.fromkeys(["", *groups])))

@@ -93,6 +93,8 @@ def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
         ("text.max_tokens=0", r"text\.max_tokens must be at least 1, got 0"),
         ("tracking.loggers=[mlflow,tensorbord]", r"got tensorbord; did you mean tensorboard\?"),
         ("retrieval.sources=[vectors,lexical]", r"retrieval\.sources must be some of vectors, .*got .*lexical"),
+        ("evaluate.item_group=seller", r"evaluate\.item_group must be empty, got 'seller'"),
+        ("data.time_unit=hours", r"data\.time_unit must be empty, s, ms or us, got 'hours'"),
         ("ranking.precision=fp16", r"ranking\.precision must be fp32 or bf16, got 'fp16'"),
         ("evaluate.baselines=[popular]", r"evaluate\.baselines must be some of .*got popular; did you mean popularity"),
     ],
@@ -116,3 +118,10 @@ def test_features_for_segments_must_be_declared_ones():
         load_config("bazaar", ["evaluate.segments=[user:gendr]"])
     with pytest.raises(ConfigError, match="got gender; did you mean user:gender"):
         load_config("bazaar", ["evaluate.segments=[gender]"])
+
+
+def test_groups_of_items_are_named_among_the_declared_features(file):
+    declared = "data.item_categorical=[brand,seller]"
+    assert load_config(file, [declared, "evaluate.item_group=seller"]).evaluate.item_group == "seller"
+    with pytest.raises(ConfigError, match=r"must be empty, brand or seller, got 'sellr'; did you mean seller\?"):
+        load_config(file, [declared, "evaluate.item_group=sellr"])

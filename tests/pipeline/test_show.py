@@ -7,7 +7,15 @@ def test_the_screen_tells_whether_the_system_works(tiny_run):
     run, _ = tiny_run
     done = CliRunner().invoke(show, [str(run.folder), "--users", "1"])
     assert done.exit_code == 0, done.output
-    for part in ("mercato - popularity", "personal_frequency", "found by", "Reranker:", "verified:", "report.html", "mlflow ui"):
+    for part in (
+        "mercato - popularity",
+        "personal_frequency",
+        "found by",
+        "Reranker:",
+        "verified:",
+        "report.html",
+        "mlflow ui",
+    ):
         assert part in done.output, part
 
 
