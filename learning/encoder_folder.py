@@ -66,8 +66,6 @@ def open_encoder(text: TextConfig, trained: Path | None = None) -> EncoderFolder
     _refuse_unknown_modules(path)
     prompts = _prompts(path)
     pooling = text.pooling or _declared_pooling(path) or "mean"
-    if pooling not in POOLINGS:
-        raise EncoderError(f"text.pooling is {pooling!r}, but one of {', '.join(POOLINGS)} was expected")
     return EncoderFolder(
         path,
         pooling,

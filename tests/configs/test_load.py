@@ -90,6 +90,7 @@ def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
         ("towers.heads=3", r"towers\.dim must be a multiple of towers\.heads, got 32 and 3"),
         ("towers.dropout=1.5", r"towers\.dropout is a share and must lie in \[0, 1\], got 1\.5"),
         ("towers.learning_rate=0", r"towers\.learning_rate must be above 0, got 0"),
+        ("text.pooling=max", r"text\.pooling must be empty, mean, cls or last, got 'max'"),
         ("text.max_tokens=0", r"text\.max_tokens must be at least 1, got 0"),
         ("tracking.loggers=[mlflow,tensorbord]", r"got tensorbord; did you mean tensorboard\?"),
         ("retrieval.sources=[vectors,lexical]", r"retrieval\.sources must be some of vectors, .*got .*lexical"),

@@ -84,11 +84,6 @@ def test_two_kinds_of_pooling_at_once_are_refused(tmp_path):
         open_encoder(TextConfig(encoder=str(_model(tmp_path / "m", **{"1_Pooling__config": declared}))))
 
 
-def test_an_unknown_pooling_is_refused(tmp_path):
-    with pytest.raises(EncoderError, match=r"text\.pooling is 'max'"):
-        open_encoder(TextConfig(encoder=str(_model(tmp_path / "m")), pooling="max"))
-
-
 def test_the_fingerprint_moves_with_files_pooling_and_token_limit(tmp_path):
     folder = _model(tmp_path / "m")
     prints = {open_encoder(TextConfig(encoder=str(folder))).fingerprint()}

@@ -50,7 +50,7 @@ def test_a_training_cut_off_and_resumed_is_bit_identical(small, tmp_path, monkey
 
 
 def test_training_stops_when_nothing_better_comes(small, tmp_path):
-    module, data, settings = small(max_epochs=50, patience=2, learning_rate=0.0)
+    module, data, settings = small(max_epochs=50, patience=2, learning_rate=1e-30)
     best = train(module, data, settings, 0, tmp_path)
     assert (best.epoch, len(best.curve)) == (0, 3)
 
