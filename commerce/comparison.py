@@ -100,7 +100,8 @@ def compare(
     """
     found = {name: find(ranked, asked.relevant) for name, ranked in lists.items()}
     cuts = sorted({*at, *segments_at})
-    listed = {name: _list_columns(ranked, asked.facts, cuts, segments_at) for name, ranked in lists.items()}
+    tail = item_classes(asked.facts.events)["tail"]
+    listed = {name: _list_columns(ranked, asked.facts, tail, cuts, segments_at) for name, ranked in lists.items()}
     measured = _measure(lists, found, listed, asked, at, precision)
     systems = {name: system.measures(precision.confidence) for name, system in measured.items()}
     paired = {f"{a} - {b}": measured[a].against(measured[b], precision.confidence) for a, b in pairs}
@@ -179,10 +180,13 @@ def _found_columns(found: Found, at: Sequence[int]) -> dict[str, NDArray[np.floa
 
 
 def _list_columns(
-    ranked: NDArray[np.int32], facts: ItemFacts, at: Sequence[int], diversity_at: Sequence[int]
+    ranked: NDArray[np.int32],
+    facts: ItemFacts,
+    tail: NDArray[np.bool_],
+    at: Sequence[int],
+    diversity_at: Sequence[int],
 ) -> dict[str, NDArray[np.float64]]:
     """Return what lists are made of; pairs of items, which cost most, only at ``diversity_at``."""
-    tail = item_classes(facts.events)["tail"]
     columns = {f"novelty@{k}": diversity.novelty(ranked, k, facts.events) for k in at}
     columns |= {f"tail_share@{k}": diversity.tail_share(ranked, k, tail) for k in at}
     for k in diversity_at:

@@ -29,7 +29,7 @@ def novelty(ranked: NDArray[np.integer], k: int, events: NDArray[np.integer]) ->
     surprise = np.append(-np.log2((events + 1.0) / (events.sum() + len(events))), 0.0)  # last: NO_ITEM
     top = ranked[:, :k]
     listed = np.count_nonzero(top >= 0, axis=1)
-    return _ratio(surprise[top].sum(axis=1), listed)
+    return ratio(surprise[top].sum(axis=1), listed)
 
 
 # Tail share@k: share of the first k that are tail items. Abdollahpouri, Burke & Mobasher 2017, "average percentage of
@@ -40,7 +40,7 @@ def tail_share(ranked: NDArray[np.integer], k: int, tail: NDArray[np.bool_]) -> 
     """Return the share of each list's first ``k`` items that are of the tail (``[items]``), ``[requests]``."""
     top = ranked[:, :k]
     of_tail = np.append(tail, False)[top]  # last: NO_ITEM
-    return _ratio(of_tail.sum(axis=1).astype(np.float64), np.count_nonzero(top >= 0, axis=1))
+    return ratio(of_tail.sum(axis=1).astype(np.float64), np.count_nonzero(top >= 0, axis=1))
 
 
 # Category diversity@k: share of the pairs among the first k whose leaf categories differ. Intra-list distance of Zhang
@@ -70,7 +70,7 @@ def category_diversity(ranked: NDArray[np.integer], k: int, category: NDArray[np
     alike = np.where(ordered >= 0, nth, 0).sum(axis=1)
     count = listed.sum(axis=1)
     pairs = count * (count - 1) // 2
-    return _ratio((pairs - alike).astype(np.float64), pairs)
+    return ratio((pairs - alike).astype(np.float64), pairs)
 
 
 # Vector diversity@k: mean of 1 - cosine over the pairs among the first k. Zhang & Hurley 2008; Smyth & McClave 2001.
@@ -98,11 +98,11 @@ def vector_diversity(ranked: NDArray[np.integer], k: int, vectors: NDArray[np.fl
         whole = np.square(shown.sum(axis=1, dtype=np.float64)).sum(axis=1)
         own = np.square(shown, dtype=np.float64).sum(axis=(1, 2))
         pairs = count * (count - 1)
-        diversity[start : start + block] = np.where(pairs > 0, 1.0, 0.0) - _ratio(whole - own, pairs)
+        diversity[start : start + block] = np.where(pairs > 0, 1.0, 0.0) - ratio(whole - own, pairs)
     return diversity
 
 
-def _ratio(above: Floats, below: NDArray[np.number]) -> Floats:
+def ratio(above: Floats, below: NDArray[np.number]) -> Floats:
     """Divide, answering 0 where there is nothing to divide by."""
     answer: Floats = np.zeros(len(above))
     np.divide(above, below, out=answer, where=below > 0)

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from commerce.diversity import ratio
 from commerce.intervals import Interval, user_weights
+from commerce.metrics import discount
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +54,7 @@ def _gini_rows(shown: Floats, catalogue: int) -> Floats:
     place = np.arange(catalogue - ordered.shape[1], catalogue) + 1.0
     total = ordered.sum(axis=1)
     weighted = ordered @ (2.0 * place - catalogue - 1.0)
-    return _ratio(weighted, catalogue * total)
+    return ratio(weighted, catalogue * total)
 
 
 # Exposure parity@k: exposure per item of the group of items that has least of it, over that of the group that has most;
@@ -69,7 +71,7 @@ def exposure_parity(exposure: Floats, sizes: NDArray[np.integer]) -> Floats:
     """
     each = exposure[:, sizes > 0] / sizes[sizes > 0]
     most = each.max(axis=1, initial=0.0)
-    parity: Floats = np.where(most > 0, _ratio(each.min(axis=1, initial=np.inf), most), 1.0)
+    parity: Floats = np.where(most > 0, ratio(each.min(axis=1, initial=np.inf), most), 1.0)
     return parity
 
 
@@ -114,7 +116,9 @@ def spread(
     drawn = np.concatenate([_spread_rows((shown @ weights.T).T, catalogue) for weights in draws])
     names: tuple[str, ...] = ("coverage", "gini")
     if group is not None:
-        parity = np.concatenate([_parity_rows(top, row, weights, group) for weights in draws])
+        sizes = np.bincount(group[group >= 0])
+        exposed = _group_exposure(top, row, group, (count, len(sizes)))
+        parity = np.concatenate([exposure_parity(weights @ exposed, sizes) for weights in draws])
         drawn, names = np.column_stack([drawn, parity]), (*names, "exposure_parity")
     return Spread(names, drawn[0], drawn[1:])
 
@@ -139,23 +143,13 @@ def _spread_rows(shown: Floats, catalogue: int) -> Floats:
     return np.stack([covered, _gini_rows(shown, catalogue)], axis=1)
 
 
-def _parity_rows(
-    top: NDArray[np.integer], row: NDArray[np.integer], weights: Floats, group: NDArray[np.integer]
+def _group_exposure(
+    top: NDArray[np.integer], row: NDArray[np.integer], group: NDArray[np.integer], shape: tuple[int, int]
 ) -> Floats:
-    """Return the parity of each draw; ``row`` ([requests]) is whose list it is, ``weights`` is ``[draws, users]``."""
-    sizes = np.bincount(group[group >= 0])
-    of_group = np.append(group, -1)[top]
-    places = np.broadcast_to(1.0 / np.log2(np.arange(top.shape[1]) + 2.0), top.shape)
+    """Return what each user's lists give to each group, ``[users, groups]``; ``row`` ([requests]) says whose."""
+    of_group = np.append(group, -1)[top]  # last: NO_ITEM
     counted = of_group >= 0
+    weights = np.broadcast_to(discount(np.arange(top.shape[1])), top.shape)[counted]
     owner = np.broadcast_to(row[:, None], top.shape)[counted]
-    cells = np.bincount(
-        owner * len(sizes) + of_group[counted], weights=places[counted], minlength=weights.shape[1] * len(sizes)
-    )
-    return exposure_parity(weights @ cells.reshape(-1, len(sizes)), sizes)
-
-
-def _ratio(above: Floats, below: NDArray[np.number]) -> Floats:
-    """Divide, answering 0 where there is nothing to divide by."""
-    answer: Floats = np.zeros(len(above))
-    np.divide(above, below, out=answer, where=below > 0)
-    return answer
+    cells = np.bincount(owner * shape[1] + of_group[counted], weights=weights, minlength=shape[0] * shape[1])
+    return cells.astype(np.float64).reshape(shape)

@@ -6,7 +6,6 @@ told apart somewhere, and here is the only place where they are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from commerce.features import category_name, number_or_nan
 from commerce.metrics import Relevant
 from commerce.segments import Segment
 
@@ -68,7 +68,7 @@ def _by_value(
     feature: Feature, codes: NDArray[np.integer], owner: NDArray[np.integer], min_users: int
 ) -> tuple[dict[int, str], str]:
     """Return the label of each code that occurs, and a sentence on what was joined."""
-    labels = {int(code): _label(feature.values[code]) for code in np.unique(codes)}
+    labels = {int(code): (category_name(feature.values[code]) or MISSING) for code in np.unique(codes)}
     members: dict[str, set[int]] = {}
     for code, user in np.unique(np.stack([codes, owner], axis=1), axis=0).tolist():
         members.setdefault(labels[code], set()).add(user)
@@ -88,7 +88,7 @@ def _by_value(
 def _by_quartile(values: Sequence[Any], counted: NDArray[np.integer]) -> dict[int, str]:
     """Return the label of each code that occurs: the least and the largest number of its quartile."""
     codes = np.unique(counted)
-    numbers = np.array([_number(values[code]) for code in codes])
+    numbers = np.array([number_or_nan(values[code]) for code in codes])
     known = np.isfinite(numbers)
     weighed = numbers[np.searchsorted(codes, counted)]
     weighed = weighed[np.isfinite(weighed)]
@@ -110,18 +110,9 @@ def _by_quartile(values: Sequence[Any], counted: NDArray[np.integer]) -> dict[in
 def _place(feature: Feature, labels: dict[int, str], code: int) -> tuple[bool, bool, float, str]:
     """Sort numbers by size, values by name; then what was joined, then what is missing."""
     label = labels[code]
-    number = _number(feature.values[code]) if feature.numeric and label != MISSING else 0.0
+    number = number_or_nan(feature.values[code]) if feature.numeric and label != MISSING else 0.0
     return label == MISSING, label == OTHER, number, label
 
 
 def _label(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return MISSING
-    return str(value).strip() or MISSING
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+    return category_name(value) or MISSING

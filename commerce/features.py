@@ -91,7 +91,7 @@ def encode(vocabulary: Vocabulary, columns: Columns, rows: int) -> Features:
     for place, (name, categories) in enumerate(vocabulary.categorical.items()):
         codes = {category: code for code, category in enumerate(categories, start=1)}
         if name in columns:
-            categorical[:, place] = [codes.get(_category(value), UNKNOWN) for value in columns[name]]
+            categorical[:, place] = [codes.get(category_name(value), UNKNOWN) for value in columns[name]]
     numeric = np.zeros((rows, len(vocabulary.numeric)), dtype=np.float32)
     mask = np.zeros(numeric.shape, dtype=bool)
     for place, (name, (mean, deviation)) in enumerate(vocabulary.numeric.items()):
@@ -109,24 +109,26 @@ def unreadable_numbers(values: Sequence[Any]) -> int:
     return int(np.count_nonzero(~np.isfinite(_numbers(given))))
 
 
-def _category(value: Any) -> str:
+def category_name(value: Any) -> str:
+    """Return a raw value as the name of a category, empty where it is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return str(value).strip()
 
 
 def _categories(values: Sequence[Any]) -> list[str]:
-    counts = Counter(_category(value) for value in values)
+    counts = Counter(category_name(value) for value in values)
     del counts[""]
     return sorted(counts, key=lambda category: (-counts[category], category))
 
 
 def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:
     """Return values as float64, NaN where one is missing or no number."""
-    return np.array([_number(value) for value in values], dtype=np.float64)
+    return np.array([number_or_nan(value) for value in values], dtype=np.float64)
 
 
-def _number(value: Any) -> float:
+def number_or_nan(value: Any) -> float:
+    """Return a raw value as a number, NaN where it is missing or none."""
     try:
         return float(value)
     except (TypeError, ValueError):

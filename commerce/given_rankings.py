@@ -18,6 +18,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from commerce.features import number_or_nan
 from configs.errors import InputError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -134,7 +135,7 @@ def _ids(path: Path, table: pa.Table, name: str) -> pa.Array:
 
 
 def _numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float64]:
-    values = np.array([_number(value) for value in table[name].to_pylist()], dtype=np.float64)
+    values = np.array([number_or_nan(value) for value in table[name].to_pylist()], dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         shown = [str(table[name][int(row)].as_py()) for row in wrong[:3]]
@@ -143,13 +144,6 @@ def _numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float64]:
             f"{_first(wrong + 1)}, with {', '.join(shown)}), so their lists have no order; mend them or leave them out"
         )
     return values
-
-
-def _number(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return np.nan
 
 
 def _moments(path: Path, column: pa.ChunkedArray) -> NDArray[np.int64]:

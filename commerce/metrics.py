@@ -181,17 +181,17 @@ def ndcg(found: Found, k: int) -> Floats:
     """Return the sum of gain / log2(place + 1) over the first k, divided by that of the ideal list."""
     relevant = found.relevant
     gains: Floats = relevant.gains.astype(np.float64)
-    gained = np.where(found.ranks < k, gains * _discount(found.ranks), 0.0)
+    gained = np.where(found.ranks < k, gains * discount(found.ranks), 0.0)
     order = np.lexsort((-gains, relevant.rows))
     nth = np.arange(len(order)) - np.repeat(relevant.offsets[:-1], relevant.counts)
-    ideal = np.where(nth < k, gains[order] * _discount(nth), 0.0)
+    ideal = np.where(nth < k, gains[order] * discount(nth), 0.0)
     return _sum(found, gained) / _sum(found, ideal)
 
 
 def binary_ndcg(found: Found, k: int) -> Floats:
     """Return NDCG where every relevant item gains 1, whatever its target."""
-    ideal = np.concatenate([[0.0], np.cumsum(_discount(np.arange(k)))])
-    gained = np.where(found.ranks < k, _discount(found.ranks), 0.0)
+    ideal = np.concatenate([[0.0], np.cumsum(discount(np.arange(k)))])
+    gained = np.where(found.ranks < k, discount(found.ranks), 0.0)
     best: Floats = ideal[np.minimum(k, found.relevant.counts)]
     return _sum(found, gained) / best
 
@@ -223,5 +223,6 @@ def _first(found: Found) -> Floats:
     return np.minimum.reduceat(found.ranks, found.relevant.offsets[:-1]).astype(np.float64)
 
 
-def _discount(ranks: NDArray[np.int32] | NDArray[np.int64]) -> Floats:
+def discount(ranks: NDArray[np.int32] | NDArray[np.int64]) -> Floats:
+    """Return 1 / log2(place + 1) of ranks, which count from 0."""
     return 1.0 / np.log2(ranks.astype(np.float64) + 2.0)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from commerce.columns import ACTION_CODES
 from commerce.histories import Histories
@@ -57,7 +56,7 @@ def changed_targets(shares: Mapping[str, tuple[float, int]]) -> list[str]:
     return said
 
 
-def nearly_solved(ndcg: Mapping[str, NDArray[np.floating] | float]) -> list[str]:
+def nearly_solved(ndcg: Mapping[str, float]) -> list[str]:
     """Return a warning where popularity alone comes near to the best system.
 
     Args:
@@ -65,8 +64,8 @@ def nearly_solved(ndcg: Mapping[str, NDArray[np.floating] | float]) -> list[str]
     """
     if "popularity" not in ndcg or len(ndcg) < 2:
         return []
-    popularity = float(ndcg["popularity"])
-    best = max((float(value), name) for name, value in ndcg.items() if name != "popularity")
+    popularity = ndcg["popularity"]
+    best = max((value, name) for name, value in ndcg.items() if name != "popularity")
     if not popularity or popularity < NEARLY_SOLVED * best[0]:
         return []
     share = popularity / best[0] if best[0] else np.inf

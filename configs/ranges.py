@@ -18,17 +18,14 @@ def one_of(section: str, settings: Any, name: str, known: Sequence[str]) -> None
     """
     value = getattr(settings, name)
     if value not in known:
-        near = difflib.get_close_matches(str(value), known, n=1)
-        hint = f"; did you mean {near[0]}?" if near and near[0] else ""
-        raise ValueError(f"{section}.{name} must be {_either(known)}, got {value!r}{hint}")
+        raise ValueError(f"{section}.{name} must be {_either(known)}, got {value!r}{_hint(value, known)}")
 
 
 def some_of(section: str, settings: Any, name: str, known: Sequence[str]) -> None:
     """Raise ValueError unless every word of a list setting is one of the known ones; as ``one_of``."""
     unknown = [word for word in getattr(settings, name) if word not in known]
     if unknown:
-        near = difflib.get_close_matches(str(unknown[0]), known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = _hint(unknown[0], known)
         raise ValueError(f"{section}.{name} must be some of {', '.join(known)}; got {', '.join(unknown)}{hint}")
 
 
@@ -51,6 +48,11 @@ def shares(section: str, settings: Any, names: Iterable[str]) -> None:
     for name in names:
         if not 0 <= getattr(settings, name) <= 1:
             raise ValueError(f"{section}.{name} is a share and must lie in [0, 1], got {getattr(settings, name):g}")
+
+
+def _hint(word: object, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(str(word), [one for one in known if one], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _either(known: Sequence[str]) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 
-class Coverage(Metric):
-    """Share of the catalogue that stands in the first ``k`` of anyone's list.
+class ItemCounts(Metric):
+    """In how many lists each item stands among the first ``k``.
 
     Args:
         k: cut-off.
@@ -22,35 +22,6 @@ class Coverage(Metric):
     """
 
     full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
-    shown: Tensor
-
-    def __init__(self, k: int, items: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.k, self.items = k, items
-        self.add_state("shown", torch.zeros(items, dtype=torch.uint8), dist_reduce_fx="max")
-
-    def update(self, ranked: Tensor) -> None:
-        """Add a batch of lists, int64 ``[batch, depth]``, -1 padded."""
-        top = ranked[:, : self.k].reshape(-1)
-        self.shown[top[top >= 0]] = 1
-
-    def compute(self) -> Tensor:
-        """Return the share as float64."""
-        return self.shown.sum().double() / self.items
-
-
-class Gini(Metric):
-    """How unequally items are shown among the first ``k``: 0 all alike, near 1 a few get everything.
-
-    Args:
-        k: cut-off.
-        items: number of items; codes in ``ranked`` are below it.
-    """
-
-    full_state_update = False
-    higher_is_better = False
     is_differentiable = False
     shown: Tensor
 
@@ -63,6 +34,26 @@ class Gini(Metric):
         """Add a batch of lists."""
         top = ranked[:, : self.k].reshape(-1)
         self.shown += torch.bincount(top[top >= 0], minlength=self.items)
+
+    def compute(self) -> Tensor:
+        """Return the counts, int64 ``[items]``."""
+        return self.shown
+
+
+class Coverage(ItemCounts):
+    """Share of the catalogue that stands in the first ``k`` of anyone's list."""
+
+    higher_is_better = True
+
+    def compute(self) -> Tensor:
+        """Return the share as float64."""
+        return (self.shown > 0).sum().double() / self.items
+
+
+class Gini(ItemCounts):
+    """How unequally items are shown among the first ``k``: 0 all alike, near 1 a few get everything."""
+
+    higher_is_better = False
 
     def compute(self) -> Tensor:
         """Return the coefficient as float64; 0 where nothing was shown."""

@@ -67,7 +67,7 @@ def write_catalogue(ingested: Path, data: DataConfig, out: Path) -> Catalogue:
     )
     _save_features(encode(of_items, items, len(texts)), out / "items_features")
     _save_features(encode(of_users, users, len(users["user_id"])), out / "users_features")
-    leaf = leaf_codes(leaves)
+    leaf = name_codes(leaves)
     np.save(out / "items_features" / "leaf.npy", leaf)
     vocabularies = {"items": of_items.to_json(), "users": of_users.to_json()}
     (out / "vocabulary.json").write_text(json.dumps(vocabularies, ensure_ascii=False))
@@ -88,10 +88,10 @@ def read_columns(path: Path) -> dict[str, list[Any]]:
     return {name: column.to_pylist() for name, column in zip(*_named(pq.read_table(path)), strict=True)}
 
 
-def leaf_codes(leaves: list[str]) -> NDArray[np.int32]:
-    """Return a code per leaf category, in alphabetical order; -1 for the empty one."""
-    codes = {leaf: code for code, leaf in enumerate(sorted({leaf for leaf in leaves if leaf}))}
-    return np.array([codes.get(leaf, -1) for leaf in leaves], dtype=np.int32)
+def name_codes(names: list[str]) -> NDArray[np.int32]:
+    """Return a code per name (a leaf category, a group), in alphabetical order; -1 for the empty one."""
+    codes = {name: code for code, name in enumerate(sorted({name for name in names if name}))}
+    return np.array([codes.get(name, -1) for name in names], dtype=np.int32)
 
 
 def _named(table: pa.Table) -> tuple[list[str], list[Any]]:
