@@ -45,6 +45,17 @@ class Split:
     starts: dict[str, int]
     """Window -> its first microsecond, of the ``time`` split; empty for ``leave_last_out``."""
 
+    def learned(self, histories: Histories, learners: NDArray[np.bool_]) -> dict[str, NDArray[np.int64]]:
+        """Return window -> where what may be learned or counted for it ends, int64 ``[users]``.
+
+        Of a learner that is the cut; of anybody else, the start of their history.
+
+        Args:
+            histories: all events.
+            learners: ``[users]``.
+        """
+        return {name: np.where(learners, cut, histories.offsets[:-1]) for name, cut in self.cuts.items()}
+
     def window_of(self, histories: Histories) -> NDArray[np.int8]:
         """Return the window of each history position, int8 ``[events]``: -1 towers, else the place in ``WINDOWS``."""
         window = np.full(len(histories.time), -1, dtype=np.int8)

@@ -180,6 +180,9 @@ class PrepareConfig:
     """Action -> weight in the towers' and the ranker's loss, and gain in evaluation unless ``evaluate.targets``."""
     ranker_user_share: float = 0.2
     """Share of users, by hash, who give their third-last event to the ranker (``leave_last_out``)."""
+    user_share: float = 1.0
+    """Share of users, by hash, whose events are learned from, counted and validated on. The test window asks everybody
+    all the same: it tells what the other users' data are worth (``mercato learning-curve``)."""
 
     def __post_init__(self) -> None:
         one_of("prepare", self, "split", ("time", "leave_last_out"))
@@ -189,7 +192,8 @@ class PrepareConfig:
                 "prepare.requests=rolling needs prepare.split=time; leave_last_out asks once per held-out event"
             )
         above("prepare", self, 0, ("session_gap_minutes", "ranker_days", "validation_days", "test_days"))
-        shares("prepare", self, ("ranker_user_share",))
+        shares("prepare", self, ("ranker_user_share", "user_share"))
+        above("prepare", self, 0, ("user_share",))
 
 
 @dataclass

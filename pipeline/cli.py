@@ -16,6 +16,7 @@ import click
 from configs.errors import InputError
 
 _RUN = "Run all stages; those that are up to date are skipped."
+_CURVE = "Train on shares of the users: how much data does this shop need?"
 _CONFIG = "Print the config as resolved, every setting in it."
 _STAGES = {
     "ingest": "Read the shop's tables, check them, give out integer codes.",
@@ -42,7 +43,7 @@ class _Verbs(click.Group):
     """A group that lists its verbs in the order of the data and imports a tool only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["run", *_STAGES, "config", *_TOOLS]
+        return ["run", *_STAGES, "learning-curve", "config", *_TOOLS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _TOOLS:
@@ -51,7 +52,8 @@ class _Verbs(click.Group):
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        helps = {"run": _RUN, **_STAGES, "config": _CONFIG} | {name: text for name, (_, text) in _TOOLS.items()}
+        tools = {name: text for name, (_, text) in _TOOLS.items()}
+        helps = {"run": _RUN, **_STAGES, "learning-curve": _CURVE, "config": _CONFIG, **tools}
         with formatter.section("Verbs"):
             formatter.write_dl([(name, helps[name]) for name in self.list_commands(ctx)])
 
@@ -119,6 +121,29 @@ def _evaluate(config: str, overrides: tuple[str, ...], ranking: str | None, name
     evaluate_ranking(load_config(config, overrides), given, file, system, click.echo)
 
 
+def _curve_command() -> click.Command:
+    command = _with_config(_learning_curve, "learning-curve", _CURVE)
+    command.params.append(
+        click.Option(["--fractions"], default=".05,.2,1", show_default=True, help="Shares of the users, up to 1.")
+    )
+    return command
+
+
+def _learning_curve(config: str, overrides: tuple[str, ...], fractions: str) -> None:
+    _need_training_extra()
+    from configs.load import load_config
+    from pipeline.limits import limit_process
+
+    loaded = load_config(config, overrides)
+    limit_process(loaded.run.threads)
+    from pipeline.learning_curve import PAGE, learning_curve, parse_fractions
+    from pipeline.report.learning_curve import curve_lines
+
+    found = learning_curve(loaded, parse_fractions(fractions), click.echo)
+    click.echo("\n".join(curve_lines(found)))
+    click.echo(f"plots: {Path(loaded.run.folder) / PAGE}")
+
+
 def _run(config: str, overrides: tuple[str, ...], stages: tuple[str, ...]) -> None:
     _need_training_extra()
     from configs.load import load_config
@@ -156,6 +181,7 @@ def _need_training_extra() -> None:
 commands.add_command(_with_config(_run_all, "run", _RUN))
 for _name, _help in _STAGES.items():
     commands.add_command(_stage_command(_name, _help) if _name != "evaluate" else _evaluate_command(_help))
+commands.add_command(_curve_command())
 commands.add_command(_with_config(_print_config, "config", _CONFIG))
 
 

@@ -54,14 +54,25 @@ def prepare(work: Work) -> Outcome:
     requests, hidden = only_available(requests, *catalogue.availability)
     requests, labels = _labelled(histories, split, requests, catalogue)
     check_leaks(histories, split, requests, labels, catalogue.availability)
+    learners = share_by_hash(catalogue.user_ids, config.run.seed, "learners", config.prepare.user_share)
+    learned = split.learned(histories, learners)
+    requests = requests.where((requests.window == "test") | learners[requests.user])
     _refuse_empty_windows(requests, gains)
     if trains_encoder:
         report = texts.train_encoder(
-            config.text, histories, split, catalogue, config.prepare.targets, config.run.seed, out
+            config.text,
+            histories,
+            learned["ranker"],
+            split.starts.get("ranker"),
+            catalogue,
+            config.prepare.targets,
+            config.run.seed,
+            out,
         ) + texts.report(config.text, out)
 
     requests.write(out / "requests.parquet")
     np.savez(out / "cuts.npz", **split.cuts)  # type: ignore[arg-type]
+    np.savez(out / "learned.npz", **learned)  # type: ignore[arg-type]
     np.save(out / "position_intents.npy", labels)
     np.save(out / "prices.npy", _prices(warehouse, events, histories, split, catalogue))
     windows = _windows(split, histories, config.prepare)
@@ -69,7 +80,10 @@ def prepare(work: Work) -> Outcome:
     warehouse.disconnect()
     shares = target_shares(histories, split, sorted({*gains["ranker"], *gains["test"]}))
     warned = changed_targets(shares) if config.prepare.split == "time" else []
-    return Outcome([*catalogue.lines, *report, *_lines(histories, windows, requests, hidden), *warned])
+    told = []
+    if not learners.all():
+        told = [f"learned from {learners.sum():,} of {len(learners):,} users (prepare.user_share)"]
+    return Outcome([*catalogue.lines, *report, *_lines(histories, windows, requests, hidden), *told, *warned])
 
 
 def check_settings(prepare: PrepareConfig, evaluated: Mapping[str, float]) -> dict[str, dict[str, float]]:

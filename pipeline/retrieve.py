@@ -74,14 +74,14 @@ def _files(evaluate: EvaluateConfig, window: str) -> dict[str, str]:
 def _count(work: Work, shop: Shop) -> str:
     """Write, for each window, what sources need to have counted before it."""
     settings, targets = work.config.retrieval, work.config.prepare.targets
-    cuts = np.load(work.run.stage("prepare") / "cuts.npz")
+    learned = np.load(work.run.stage("prepare") / "learned.npz")
     scratch = work.scratch()
     warehouse = open_warehouse(work.config.run.threads, work.config.data.memory_gb, scratch)
     said = []
     for window in WINDOWS:
         folder = work.out / "statistics" / window
         folder.mkdir(parents=True)
-        events = counted_events(warehouse, shop.histories, cuts[window], scratch / f"{window}.parquet")
+        events = counted_events(warehouse, shop.histories, learned[window], scratch / f"{window}.parquet")
         np.save(folder / POPULARITY, count_popularity(events, shop.items, targets, settings.popularity_days))
         edges = count_associations(
             events,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from commerce.columns import NO_QUERY
 from commerce.histories import Histories
-from commerce.splits import WINDOWS, Split
 from configs.schema import TextConfig
 from learning.encoder_fit import check_fit
 from pipeline.catalogue import Catalogue
@@ -40,7 +40,8 @@ class ShopTexts:
         self,
         text: TextConfig,
         histories: Histories,
-        split: Split,
+        cuts: NDArray[np.int64],
+        start: int | None,
         catalogue: Catalogue,
         targets: Mapping[str, float],
         seed: int,
@@ -49,18 +50,27 @@ class ShopTexts:
         """Train a small encoder into ``out / "encoder"`` on what was known before the ranker window.
 
         Queries first searched for later, and texts of items that come later, are held back.
+
+        Args:
+            text: the ``text`` section.
+            histories: of all users.
+            cuts: ``[users]``, absolute position where what may be learned from ends.
+            start: when the ranker window starts, microseconds; None where each user has their own.
+            catalogue: as ``prepare`` wrote it.
+            targets: action -> weight: what an answer to a query is.
+            seed: of the training.
+            out: where the folder ``encoder`` goes.
         """
         # torch comes with it, and only this case needs it.
         from learning.search_pairs import search_pairs
         from learning.shop_encoder import train_shop_encoder
 
-        cuts = split.cuts[WINDOWS[0]]
-        before = split.window_of(histories) < 0
+        before = np.arange(len(histories.query)) < np.repeat(cuts, np.diff(histories.offsets))
         asked = np.unique(histories.query[before])
         queries = [self.queries[code] for code in asked[asked != NO_QUERY]]
         items = self.items
-        if split.starts:
-            known = catalogue.available_from < split.starts[WINDOWS[0]]
+        if start is not None:
+            known = catalogue.available_from < start
             items = [item for item, there in zip(items, known, strict=True) if there]
         pairs = search_pairs(histories, cuts, self.items, self.queries, targets)
         return train_shop_encoder([*items, *queries], pairs, out / "encoder", text, seed)

@@ -34,8 +34,8 @@ class Prepared:
     @classmethod
     def open(cls, folder: Path) -> Prepared:
         """Open a finished ``prepare`` folder; histories stay on disk."""
-        with np.load(folder / "cuts.npz") as cuts:
-            return cls(folder, Histories.open(folder / "histories"), cuts["ranker"])
+        with np.load(folder / "learned.npz") as learned:
+            return cls(folder, Histories.open(folder / "histories"), learned["ranker"])
 
     def events_of_items(self, items: int) -> NDArray[np.int64]:
         """Return how many trainable events each item has, ``[items]``."""

@@ -1,10 +1,10 @@
-"""The page: a Jinja2 template filled with a report, everything it needs inside the one file."""
+"""Pages: a Jinja2 template filled with a report, everything it needs inside the one file."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -21,21 +21,24 @@ _FOLDER = Path(__file__).parent / "page"
 
 
 def render(report: Report) -> str:
-    """Return the page as HTML. Titles and search terms are the shop's own words: all of them are escaped."""
-    environment = Environment(
+    """Return the page as HTML."""
+    template = environment().get_template("report.html")
+    return template.render(
+        **page_facts(), report=report, measures=MEASURES, differing=DIFFERENCES, shares=SHARES, show=show
+    )
+
+
+def environment() -> Environment:
+    """Return where pages come from. Titles and search terms are the shop's own words: all of them are escaped."""
+    return Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(
-        report=report,
-        measures=MEASURES,
-        differing=DIFFERENCES,
-        marks=MARKS,
-        shares=SHARES,
-        show=show,
-        version=version("mercato"),
-        plotly=Markup(get_plotlyjs()),
-    )
+
+
+def page_facts() -> dict[str, Any]:
+    """Return what every page needs: the marks of systems, our version, and plotly itself."""
+    return {"marks": MARKS, "version": version("mercato"), "plotly": Markup(get_plotlyjs())}

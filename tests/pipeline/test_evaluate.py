@@ -91,7 +91,8 @@ def run(tmp_path, monkeypatch):
     ).save(prepared / "histories")
     requests().write(prepared / "requests.parquet")
     cut = np.arange(1, USERS + 1) * 2
-    np.savez(prepared / "cuts.npz", ranker=cut, validation=cut, test=cut)
+    for name in ("cuts.npz", "learned.npz"):
+        np.savez(prepared / name, ranker=cut, validation=cut, test=cut)
     forever = np.iinfo(np.int64)
     np.savez(
         prepared / "availability.npz", **{"from": np.full(ITEMS, forever.min), "until": np.full(ITEMS, forever.max)}

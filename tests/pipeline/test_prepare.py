@@ -7,6 +7,7 @@ import pytest
 from commerce.features import Vocabulary, encode
 from commerce.histories import Histories
 from commerce.records import Requests
+from commerce.splits import share_by_hash
 from configs.errors import InputError
 from configs.schema import Config, DataConfig, EvaluateConfig, PrepareConfig, RunConfig, TextConfig
 from pipeline.prepare import check_settings
@@ -114,6 +115,19 @@ def test_leave_last_out_from_files_to_requests(shop):
     assert np.load(folder / "cuts.npz")["ranker"].tolist() == [3, 9, 11]
 
 
+def test_of_users_outside_the_share_nothing_is_learned_but_the_test_window_asks_them_too(shop):
+    learners = share_by_hash(["al", "bo", "one"], 0, "learners", 0.5)
+    assert 0 < learners.sum() < 3  # else this test shows nothing
+    said, folder = shop(split="leave_last_out", ranker_user_share=1.0, user_share=0.5)
+    whole, histories = np.load(folder / "cuts.npz"), Histories.open(folder / "histories")
+    assert whole["ranker"].tolist() == [3, 9, 11]
+    expected = np.where(learners, whole["ranker"], histories.offsets[:-1])
+    assert np.load(folder / "learned.npz")["ranker"].tolist() == expected.tolist()
+    windows = {(window, user) for window, user, *_ in asked(folder)}
+    assert windows == {("test", AL), ("test", BO)} | ({("ranker", AL), ("validation", AL)} if learners[AL] else set())
+    assert f"learned from {learners.sum()} of 3 users (prepare.user_share)" in said
+
+
 def test_texts_features_and_fields_lie_by_code(plain):
     said, folder = plain
     assert pq.read_table(folder / "item_texts.parquet")["text"].to_pylist() == ["Green tea", "Tea pot", ""]
@@ -190,7 +204,6 @@ def test_an_encoder_that_cannot_read_the_texts_is_refused_with_the_remedy(shop):
 
 def test_a_shops_own_encoder_learns_nothing_of_later_windows(shop, monkeypatch):
     import learning.shop_encoder
-    from commerce.splits import Split
     from pipeline.catalogue import Catalogue
     from pipeline.shop_texts import ShopTexts
 
@@ -204,10 +217,11 @@ def test_a_shops_own_encoder_learns_nothing_of_later_windows(shop, monkeypatch):
     monkeypatch.setattr(learning.shop_encoder, "train_shop_encoder", pretend)
     cuts = dict(np.load(folder / "cuts.npz"))
     windows = json.loads((folder / "windows.json").read_text())["windows"]
-    split = Split(cuts, {name: windows[name]["from"] for name in ("ranker", "validation", "test")})
     opens = np.array([0, 0, windows["test"]["from"]])  # the cup comes with the test window
     catalogue = Catalogue([], [], np.zeros(3, np.int32), opens, opens, np.zeros(3, np.float32), [])
     texts = ShopTexts(["Green tea", "Tea pot", "Cup"], ["green tea", "later words"])
     histories = Histories.open(folder / "histories")
-    assert texts.train_encoder(TextConfig(), histories, split, catalogue, {"purchase": 1.0}, 0, folder) == ["done"]
+    start = windows["ranker"]["from"]
+    said = texts.train_encoder(TextConfig(), histories, cuts["ranker"], start, catalogue, {"purchase": 1.0}, 0, folder)
+    assert said == ["done"]
     assert taught == {"texts": ["Green tea", "Tea pot", "green tea"], "pairs": [("green tea", "Green tea")]}

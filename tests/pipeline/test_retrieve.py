@@ -38,7 +38,7 @@ def write_shop(root):
         session=np.zeros(SIZE * (had + 1), np.int64),
     ).save(prepared / "histories")
     end = offsets[1:] - 1
-    np.savez(prepared / "cuts.npz", **dict.fromkeys(WINDOWS, end))
+    np.savez(prepared / "learned.npz", **dict.fromkeys(WINDOWS, end))
     far = np.iinfo(np.int64)
     np.savez(
         prepared / "availability.npz", **{"from": np.full(SIZE, far.min), "until": np.full(SIZE, far.max, np.int64)}
