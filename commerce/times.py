@@ -21,6 +21,9 @@ _MOMENT = (
 """A date, perhaps with a time of day, perhaps with a zone."""
 
 
+_NUMBER = r"^\s*[+-]?\d+(?:\.\d+)?\s*$"
+_WITHOUT_UNIT = "{shown} holds numbers; set data.time_unit to s, ms or us, what they count since 1970 (got {unit!r})"
+
 _CLOCK = dt.Timestamp(scale=6)
 _ZONED = dt.Timestamp(timezone="UTC", scale=6)
 
@@ -45,7 +48,7 @@ def microseconds(table: ir.Table, column: str, shown: str, timezone: str, unit: 
 
     Args:
         table: with the stored column and ``row``.
-        column: text (ISO 8601), timestamps, dates or numbers.
+        column: text (ISO 8601, or the digits of a number), timestamps, dates or numbers.
         shown: the table's and column's name for messages.
         timezone: zone of times that carry none; empty refuses them.
         unit: of numbers: ``s``, ``ms`` or ``us`` since 1970 UTC.
@@ -56,7 +59,7 @@ def microseconds(table: ir.Table, column: str, shown: str, timezone: str, unit: 
     times = table[column]
     kind = times.type()
     if isinstance(kind, dt.String):
-        return _from_text(table, times, shown, _checked_zone(timezone))
+        return _from_text(table, times, shown, _checked_zone(timezone), unit)
     if isinstance(kind, dt.Timestamp) and kind.timezone:
         return epoch_us_of_zoned(times)
     if isinstance(kind, dt.Timestamp | dt.Date):
@@ -65,16 +68,27 @@ def microseconds(table: ir.Table, column: str, shown: str, timezone: str, unit: 
         return _local(times.cast(_CLOCK), _checked_zone(timezone))
     if isinstance(kind, dt.Numeric):
         if unit not in _UNITS:
-            raise InputError(
-                f"{shown} holds numbers; set data.time_unit to s, ms or us, what they count since 1970 (got {unit!r})"
-            )
+            raise InputError(_WITHOUT_UNIT.format(shown=shown, unit=unit))
         return (times * _UNITS[unit]).cast("int64")
     if isinstance(kind, dt.Null):
         return ibis.null("int64")
     raise InputError(f"{shown} holds {kind}, but text, timestamps or numbers were expected")
 
 
-def _from_text(table: ir.Table, times: ir.StringValue, shown: str, timezone: str) -> ir.IntegerValue:
+def _from_text(table: ir.Table, times: ir.StringValue, shown: str, timezone: str, unit: str) -> ir.IntegerValue:
+    # CSV files are read as text, so that ids keep their zeros; numbers of seconds come as digits.
+    digits_only = times.re_search(_NUMBER)
+    if unit in _UNITS:
+        number = times.strip().try_cast("decimal(38, 6)")
+        counted = (number * _UNITS[unit]).cast("int64")
+        return ibis.ifelse(digits_only, counted, _from_written(table, times, shown, timezone))
+    found = table.agg(numbers=digits_only.sum(), written=(~digits_only).sum()).to_pyarrow().to_pylist()[0]
+    if found["numbers"] and not found["written"]:
+        raise InputError(_WITHOUT_UNIT.format(shown=shown, unit=unit))
+    return _from_written(table, times, shown, timezone)
+
+
+def _from_written(table: ir.Table, times: ir.StringValue, shown: str, timezone: str) -> ir.IntegerValue:
     # DuckDB drops the zone when text becomes a timestamp, so the zone is read apart from it.
     clock = times.re_extract(_MOMENT, 1).try_cast(_CLOCK)
     zone = times.re_extract(_MOMENT, 2)

@@ -71,6 +71,18 @@ def test_timestamps_with_a_zone_and_numbers_with_a_unit_are_exact(warehouse):
     assert read(warehouse, [TEN // 10**6], unit="s") == [TEN]
 
 
+def test_numbers_written_as_text_count_in_the_unit_beside_written_times(warehouse):
+    # CSV files are read as text.
+    written = [str(TEN // 10**6), f" {TEN // 10**6}.5 ", "2024-01-02T10:00:00Z", "soon", "", None]
+    assert read(warehouse, written, unit="s") == [TEN, TEN + 500_000, TEN, None, None, None]
+    assert read(warehouse, [str(TEN + 7)], unit="us") == [TEN + 7]
+
+
+def test_text_of_nothing_but_numbers_asks_for_a_unit(warehouse):
+    with pytest.raises(InputError, match=r"events\.timestamp holds numbers; set data\.time_unit to s, ms or us"):
+        read(warehouse, ["1704103200", None])
+
+
 def test_numbers_without_a_unit_are_refused(warehouse):
     with pytest.raises(InputError, match=r"events\.timestamp holds numbers; set data\.time_unit to s, ms or us"):
         read(warehouse, [TEN])
