@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from typing import Any
 
@@ -40,7 +40,7 @@ def renderables(metrics: dict[str, Any], segments: bool = False) -> Iterator[Ren
     yield from metrics.get("warnings", ())
 
 
-def cut_off(metrics: dict[str, Any]) -> int:
+def cut_off(metrics: Mapping[str, Any]) -> int:
     """Return the cut-off shown: 10 where it was measured, else the smallest."""
     system = next(iter(metrics["systems"].values()))
     measured = [int(name.partition("@")[2]) for name in system if name.startswith("ndcg@")]

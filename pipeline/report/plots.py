@@ -38,7 +38,7 @@ def difference_figure(prefix: str, found: Sequence[Difference], measure: str, k:
     traces = []
     for place, difference in zip(places, found, strict=True):
         estimate, style = difference.measures[measure], look[difference.ours]
-        traces.append(_interval_trace([estimate], [place], style, difference.ours, "x"))
+        traces.append(interval_trace([estimate], [place], style, difference.ours, "x"))
     table = Table(
         ["pair", f"{_AT_K[measure]}@{k}, difference", "verdict"],
         [
@@ -73,7 +73,7 @@ def at_k_figures(prefix: str, metrics: Mapping[str, Any]) -> Iterator[Figure]:
             found = [Estimate(**metrics["systems"][system][f"{measure}@{k}"]) for k in cuts]
             # Equal steps between cut-offs, and a little beside each other so that no interval hides another.
             places = [place + (order - (len(systems) - 1) / 2) * 0.035 for place in range(len(cuts))]
-            traces.append(_interval_trace(found, places, look[system], system, "y", "lines+markers"))
+            traces.append(interval_trace(found, places, look[system], system, "y", "lines+markers"))
             rows.append([system, *(show(estimate) for estimate in found)])
         yield make_figure(
             f"{prefix}-{measure}-at-k",
@@ -118,7 +118,7 @@ def _segment_figure(
     for order, system in enumerate(systems):
         found = [Estimate(**metrics["segments"][name][system][f"{measure}@{k}"]) for name in names]
         rows = [tops[name] + (len(systems) - 1) / 2 - order for name in names]
-        traces.append(_interval_trace(found, rows, look[system], system, "x"))
+        traces.append(interval_trace(found, rows, look[system], system, "x"))
     highs = (metrics["segments"][name][system][f"{measure}@{k}"]["high"] for name in names for system in systems)
     most = max(highs) or 1.0
     sizes = {name: metrics["segment_sizes"][name] for name in names}
@@ -167,7 +167,6 @@ def _segment_figure(
 
 def popularity_figure(prefix: str, found: Sequence[Shares], k: int) -> Figure:
     """Draw the shares of head, torso and tail as bars of equal length."""
-    names = [shares.name for shares in found]
     places = list(range(len(found)))[::-1]
     traces = []
     for kind in CLASSES:
@@ -204,13 +203,18 @@ def popularity_figure(prefix: str, found: Sequence[Shares], k: int) -> Figure:
             "barmode": "stack",
             "uniformtext": {"minsize": 10, "mode": "hide"},
             "xaxis": {"range": [0, 100], "ticksuffix": "%", "title": {"text": "share"}},
-            "yaxis": {"tickvals": places, "ticktext": names, "showgrid": False, "ticks": ""},
+            "yaxis": {
+                "tickvals": places,
+                "ticktext": [shares.label for shares in found],
+                "showgrid": False,
+                "ticks": "",
+            },
             "shapes": [_line(y0=len(found) - 2.5, y1=len(found) - 2.5, x0=0, x1=1, xref="paper")],
         },
     )
 
 
-def _interval_trace(
+def interval_trace(
     found: Sequence[Estimate], places: Sequence[float], style: Style, name: str, along: str, mode: str = "markers"
 ) -> Any:
     """Return marks with bars to both ends of their intervals; ``along`` names the axis of the values."""
