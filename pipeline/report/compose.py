@@ -12,7 +12,7 @@ from pipeline.report.figure import Figure
 from pipeline.report.look import Style, styles
 from pipeline.report.page import render
 from pipeline.run_folder import RunFolder, write_atomic
-from pipeline.tables import cut_off
+from pipeline.tables import cut_off, rule
 
 NAME = "report.html"
 
@@ -26,6 +26,8 @@ class Part:
     k: int
     terms: dict[str, str]
     sentence: str
+    rule: str
+    """By which differences are called better or worse."""
     rows: list[headline.Row]
     differences: list[headline.Difference]
     difference_figure: Figure | None
@@ -111,6 +113,7 @@ def _part(run: RunFolder, measurement: Measurement, shop: Shop, named: dict[int,
         k=k,
         terms=headline.terms(metrics),
         sentence=headline.sentence(metrics),
+        rule=rule(metrics),
         rows=headline.rows(metrics),
         differences=differences,
         difference_figure=plots.difference_figure(anchor, differences, measure, k) if differences else None,

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from pipeline.report.headline import DIFFERENCES, MEASURES
 from pipeline.report.look import MARKS, SHARES
 from pipeline.report.plots import show
+from pipeline.tables import shown_p
 
 if TYPE_CHECKING:
     from pipeline.report.compose import Report
@@ -36,6 +37,7 @@ def render(report: Report) -> str:
         marks=MARKS,
         shares=SHARES,
         show=show,
+        shown_p=shown_p,
         version=version("mercato"),
         plotly=Markup(get_plotlyjs()),
     )

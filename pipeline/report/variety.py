@@ -86,7 +86,7 @@ def variety_differences(
     for pair, measures in metrics["paired"].items():
         ours, _, other = pair.partition(" - ")
         if not {ours, other} & silent:
-            found.append(Difference(ours, other, [Estimate(**measures[one.measure]) for one in drawn]))
+            found.append(Difference(ours, other, [Estimate.of(measures[one.measure]) for one in drawn]))
     return found
 
 
@@ -105,7 +105,7 @@ def _figure(prefix: str, name: str, measure: str, metrics: Mapping[str, Any], li
     look = styles(systems)
     told = {shares.name: shares for shares in listed}
     places = dict(zip(systems, range(len(systems) - 1, -1, -1), strict=True))
-    found = {system: Estimate(**metrics["systems"][system][measure]) for system in systems}
+    found = {system: Estimate.of(metrics["systems"][system][measure]) for system in systems}
     # Who lists nothing has no diversity and shows no group more than another: a mark would say something of it.
     shown = [system for system in systems if told[system].silent < 1]
     traces = [interval_trace([found[system]], [places[system]], look[system], system, "x") for system in shown]
