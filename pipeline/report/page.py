@@ -11,7 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pipeline.report.headline import DIFFERENCES, MEASURES
-from pipeline.report.look import MARKS, SHARES
+from pipeline.report.look import MARKS, SHARES, SIGNS
 from pipeline.report.plots import show
 from pipeline.tables import shown_p
 
@@ -36,6 +36,7 @@ def render(report: Report) -> str:
         differing=DIFFERENCES,
         marks=MARKS,
         shares=SHARES,
+        signs=SIGNS,
         show=show,
         shown_p=shown_p,
         version=version("mercato"),

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from pipeline.report.figure import Figure, Table, make_figure
 from pipeline.report.headline import Difference, Estimate
-from pipeline.report.look import FAINT, SHARES, Style, styles
+from pipeline.report.look import FAINT, SHARES, SIGNS, Style, styles
 from pipeline.report.popularity import CLASSES, Shares
 from pipeline.tables import shown_p
 
@@ -22,7 +22,6 @@ _GROUPS = {
     "intent": "By intent of the session",
     "item": "By popularity of the items asked for",
 }
-_WORD_SIGNS = {"better": "▲ better", "worse": "▼ worse", "no difference seen": "= no difference seen"}
 
 
 def show(estimate: Estimate | Mapping[str, float], signed: bool = False) -> str:
@@ -47,7 +46,7 @@ def difference_figure(prefix: str, found: Sequence[Difference], measure: str, k:
                 f"{d.ours} - {d.other}",
                 show(d.measures[measure], signed=True),
                 shown_p(d.p_values[measure]),
-                _WORD_SIGNS[d.words[measure]],
+                f"{SIGNS[d.words[measure]]} {d.words[measure]}",
             ]
             for d in found
         ],
