@@ -56,9 +56,8 @@ def verdicts(metrics: dict[str, Any], k: int) -> list[str]:
     width = max((len(pair) for pair in metrics["paired"]), default=0)
     for pair, measures in metrics["paired"].items():
         found = measures[f"ndcg@{k}"]
-        lines.append(
-            f"{pair:<{width}}  NDCG@{k} {_signed(found)}  p {shown_p(found['p_holm'])}  {verdict(metrics, found)}"
-        )
+        words = verdict(metrics, found)
+        lines.append(f"{pair:<{width}}  NDCG@{k} {_signed(found)}  p {shown_p(found['p_holm'])}  {words}")
     if lines:
         lines.append(f"({rule(metrics)})")
     systems = metrics["systems"]

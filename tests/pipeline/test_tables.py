@@ -42,7 +42,7 @@ def test_verdicts_follow_from_the_corrected_p_value_not_from_the_interval():
 
 def test_differences_that_were_not_tested_are_refused_with_the_remedy():
     with pytest.raises(InputError, match=r"no p_holm beside.*run `mercato evaluate CONFIG` again"):
-        verdict(METRICS, interval(0.3))
+        metrics_lines({**METRICS, "paired": {"mercato - popularity": measures(0.3)}})
 
 
 def test_a_line_per_comparison_the_rule_and_the_share_of_the_oracle():
