@@ -5,7 +5,7 @@ What comes out are the blocks ``systems``, ``paired`` and ``segments`` of ``metr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +15,13 @@ from commerce import diversity, exposure
 from commerce.intervals import Drawn, Interval, draw_means
 from commerce.metrics import RANKED, UNCUT, Found, Relevant, find
 from commerce.segments import Segment, item_classes
+from commerce.significance import enough_draws, holm, randomisation_test, sums_by_user
 
 Measures = dict[str, dict[str, float]]
 """Name of a measure, ``recall@10``, to its value, low and high."""
+
+TESTED = ("ndcg", "recall")
+"""Measures of which a paired difference is tested, and so put into words, at the headline's cut-off."""
 
 _CELLS = 16_000_000
 """Requests x measures drawn together: 128 MB."""
@@ -97,6 +101,9 @@ def compare(
         pairs: (a, b) of which a - b is measured.
         segments: parts that are measured by themselves.
         segments_at: cut-offs in those.
+
+    A paired difference in a measure of ``TESTED`` at the headline's cut-off holds two p-values of the randomisation
+    test over users besides: ``p``, by itself, and ``p_holm``, corrected for all of them.
     """
     found = {name: find(ranked, asked.relevant) for name, ranked in lists.items()}
     cuts = sorted({*at, *segments_at})
@@ -105,11 +112,45 @@ def compare(
     measured = _measure(lists, found, listed, asked, at, precision)
     systems = {name: system.measures(precision.confidence) for name, system in measured.items()}
     paired = {f"{a} - {b}": measured[a].against(measured[b], precision.confidence) for a, b in pairs}
+    for pair, tests in _tests(found, asked.users, headline_cut(at), precision, pairs).items():
+        for measure, p_values in tests.items():
+            paired[pair][measure] |= p_values
     parts = {}
     for segment in segments:
         part = _measure_part(lists, found, listed, asked, segment, segments_at, precision)
         parts[segment.name] = {name: system.measures(precision.confidence) for name, system in part.items()}
     return systems, paired, parts
+
+
+def headline_cut(at: Iterable[int]) -> int:
+    """Return the cut-off that tables show first: 10 where it was measured, else the smallest."""
+    cuts = list(at)
+    return 10 if 10 in cuts else min(cuts)
+
+
+def _tests(
+    found: Mapping[str, Found],
+    users: NDArray[np.int32],
+    k: int,
+    precision: Precision,
+    pairs: Sequence[tuple[str, str]],
+) -> dict[str, Measures]:
+    """Return p-values by pair and measure."""
+    tested = [(pair, name) for pair in pairs for name in TESTED]
+    if not tested:
+        return {}
+    values = {(system, name): RANKED[name](found[system], k) for pair in pairs for system in pair for name in TESTED}
+    everybody = np.unique(users)
+    sums = [sums_by_user(values[a, name] - values[b, name], users, everybody) for (a, b), name in tested]
+    draws = enough_draws(len(tested), precision.confidence)
+    single = randomisation_test(np.stack(sums, axis=1), draws=draws, seed=precision.seed)
+    tests: dict[str, Measures] = {}
+    for ((a, b), name), p, corrected in zip(tested, single, holm(single), strict=True):
+        tests.setdefault(f"{a} - {b}", {})[f"{name}@{k}"] = {
+            "p": round(float(p), 6),
+            "p_holm": round(float(corrected), 6),
+        }
+    return tests
 
 
 Columns = Mapping[str, NDArray[np.float64]]

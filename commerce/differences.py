@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from commerce.intervals import Interval, draw_means
 from commerce.metrics import RANKED, Found
 from commerce.segments import Segment
-from commerce.significance import holm, randomisation_test, sums_by_user
+from commerce.significance import holm, randomisation_test, sums_by_user, verdict
 
 ALL = "all requests"
 """Name of the part that leaves nothing out."""
@@ -34,9 +34,7 @@ class Difference:
 
     def verdict(self, confidence: float) -> str:
         """Say in words what the corrected p-value shows about the second system."""
-        if self.p_value > 1.0 - confidence:
-            return "no difference seen"
-        return "better" if self.interval.value > 0 else "worse"
+        return verdict(self.interval.value, self.p_value, confidence)
 
 
 def find_differences(

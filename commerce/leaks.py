@@ -1,26 +1,23 @@
 """The leak check: nothing that is trained, counted or shown may know what it is to predict. Always on.
 
-It works from the finished arrays alone, by another way than the code that made them.
+It works from the finished arrays alone, by another way than the code that made them. What it finds it tells in the
+shop's own words (``commerce.leak_examples``), so that the rows can be looked up in the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from commerce.histories import Histories
+from commerce.leak_examples import TOWERS, LeakError, Told, stop
 from commerce.records import Requests
 from commerce.splits import WINDOWS, Split
-from configs.errors import InputError
 
-_SHOWN = 3
-
-
-class LeakError(InputError):
-    """Something of a later window would be known in an earlier one."""
+__all__ = ["LeakError", "check_leaks"]
 
 
 def check_leaks(
@@ -29,6 +26,8 @@ def check_leaks(
     requests: Requests,
     intents: NDArray[np.int8],
     availability: tuple[NDArray[np.int64], NDArray[np.int64]],
+    user_ids: Sequence[str],
+    item_ids: Sequence[str],
 ) -> None:
     """Stop where an event lies on both sides of a request or a window.
 
@@ -38,55 +37,98 @@ def check_leaks(
         requests: those of all windows.
         intents: ``[events]``, label of each position or -1.
         availability: first microsecond and end, ``[items]`` each.
+        user_ids: the shop's own, by user code.
+        item_ids: the shop's own, by item code.
 
     Raises:
-        LeakError: with the first offending rows.
+        LeakError: with the first offending rows as the shop knows them, and how many there are.
     """
-    _check_order(histories)
-    _check_cuts(histories, split)
-    _check_visible(histories, split, requests)
-    _check_relevant(histories, split, requests)
-    _check_available(requests, availability)
-    _check_labels(histories, split, intents)
+    told = Told(histories, split, user_ids, item_ids)
+    _check_order(told)
+    _check_cuts(told)
+    _check_visible(told, requests)
+    _check_relevant(told, requests)
+    _check_available(told, requests, availability)
+    _check_labels(told, intents)
 
 
-def _check_order(histories: Histories) -> None:
-    backwards = np.flatnonzero(np.diff(histories.time) < 0) + 1
-    backwards = np.setdiff1d(backwards, histories.offsets)
-    _stop(backwards, "events are earlier than the one before them in their user's history", "position")
+def _check_order(told: Told) -> None:
+    backwards = np.flatnonzero(np.diff(told.histories.time) < 0) + 1
+    backwards = np.setdiff1d(backwards, told.histories.offsets)
+    stop(
+        "events are earlier than the one before them in their user's history",
+        backwards,
+        lambda at: told.event(at, told.due(at), told.laid(at)),
+    )
 
 
-def _check_cuts(histories: Histories, split: Split) -> None:
+def _check_cuts(told: Told) -> None:
+    histories, split = told.histories, told.split
     bounds = [histories.offsets[:-1], *(split.cuts[name] for name in WINDOWS), histories.offsets[1:]]
-    for earlier, later in pairwise(bounds):
-        _stop(np.flatnonzero(earlier > later), "users have windows out of order", "user")
-    for name in WINDOWS:
-        cut = split.cuts[name]
-        inside = np.flatnonzero((cut > histories.offsets[:-1]) & (cut < histories.offsets[1:]))
-        same = histories.time[cut[inside] - 1] == histories.time[cut[inside]]
-        _stop(inside[same], f"users have a group of equal-time events on both sides of the {name} window", "user")
-        if name in split.starts:
-            before = np.flatnonzero(cut > histories.offsets[:-1])
-            late = histories.time[cut[before] - 1] >= split.starts[name]
-            _stop(before[late], f"users have an event in the {name} window that counts as before it", "user")
+    for (earlier, later), sides in zip(pairwise(bounds), _SIDES, strict=True):
+        _check_bounds(told, earlier, later, *sides)
+    for name, former in zip(WINDOWS, (TOWERS, *WINDOWS), strict=False):
+        _check_cut(told, name, former)
 
 
-def _check_visible(histories: Histories, split: Split, requests: Requests) -> None:
+_SIDES = (
+    ("previous user's", "ranker"),
+    ("validation", TOWERS),
+    ("test", "ranker"),
+    ("next user's", "validation"),
+)
+"""For each two bounds in a row: whose the first event is that lies between them where they are in the wrong order, and
+in which window it then counts."""
+
+
+def _check_bounds(told: Told, earlier: NDArray[np.int64], later: NDArray[np.int64], belongs: str, broken: str) -> None:
+    stop("users have windows out of order", later[earlier > later], lambda at: told.event(at, belongs, broken))
+
+
+def _check_cut(told: Told, name: str, former: str) -> None:
+    histories, cut = told.histories, told.split.cuts[name]
+    inside = np.flatnonzero((cut > histories.offsets[:-1]) & (cut < histories.offsets[1:]))
+    same = histories.time[cut[inside] - 1] == histories.time[cut[inside]]
+    stop(
+        f"users have a group of equal-time events on both sides of the {name} window",
+        cut[inside[same]] - 1,
+        lambda at: told.event(at, name, former),
+    )
+    if name in told.split.starts:
+        before = np.arange(len(histories.time)) < np.repeat(cut, np.diff(histories.offsets))
+        stop(
+            f"events of the {name} window or a later one count as before it",
+            np.flatnonzero(before & (histories.time >= told.split.starts[name])),
+            lambda at: told.event(at, told.due(at), told.laid(at)),
+        )
+
+
+def _check_visible(told: Told, requests: Requests) -> None:
+    histories = told.histories
     start = histories.offsets[requests.user]
     some = np.flatnonzero(requests.history_end > start)
     late = histories.time[requests.history_end[some] - 1] >= requests.time[some]
-    _stop(requests.request_id[some[late]], "requests see an event that is not strictly earlier", "request_id")
+    stop(
+        "requests see an event that is not strictly earlier",
+        some[late],
+        lambda row: told.seen(int(requests.history_end[row]) - 1, requests, row),
+    )
     for name in WINDOWS:
         rows = np.flatnonzero(requests.window == name)
-        outside = requests.history_end[rows] < split.cuts[name][requests.user[rows]]
-        _stop(requests.request_id[rows[outside]], f"{name} requests lie before their window", "request_id")
+        outside = requests.history_end[rows] < told.split.cuts[name][requests.user[rows]]
+        stop(
+            f"{name} requests lie before their window",
+            rows[outside],
+            lambda row: told.asked(int(requests.history_end[row]), requests, row),
+        )
 
 
-def _check_relevant(histories: Histories, split: Split, requests: Requests) -> None:
+def _check_relevant(told: Told, requests: Requests) -> None:
     """Each relevant item needs an event of its own: not visible to the request, inside the request's window."""
+    histories = told.histories
     rows = np.repeat(np.arange(len(requests)), np.diff(requests.offsets))
     user = requests.user[rows].astype(np.int64)
-    ends = {name: split.cuts[later] for name, later in pairwise(WINDOWS)}
+    ends = {name: told.split.cuts[later] for name, later in pairwise(WINDOWS)}
     ends["test"] = histories.offsets[1:]
     end = np.zeros(len(rows), dtype=np.int64)
     for name in WINDOWS:
@@ -104,24 +146,29 @@ def _check_relevant(histories: Histories, split: Split, requests: Requests) -> N
     wanted = place * events + requests.history_end[rows]
     found = np.minimum(np.searchsorted(event_key, wanted), events - 1)
     inside = met & (event_key[found] >= wanted) & (event_key[found] < place * events + end)
-    _stop(
-        requests.request_id[rows[~inside]],
-        "requests count an item without an event after their moment and inside their window",
-        "request_id",
+    stop(
+        "relevant items have no event after their request's moment and inside its window",
+        np.flatnonzero(~inside),
+        lambda place: told.relevant(requests, int(rows[place]), int(requests.items[place])),
     )
 
 
-def _check_available(requests: Requests, availability: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
+def _check_available(told: Told, requests: Requests, availability: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
     first, until = availability
     rows = np.repeat(np.arange(len(requests)), np.diff(requests.offsets))
     moment = requests.time[rows]
     away = (first[requests.items] > moment) | (until[requests.items] <= moment)
-    _stop(requests.request_id[rows[away]], "requests count an item that was not available then", "request_id")
+    stop(
+        "relevant items were not available at their request's moment",
+        np.flatnonzero(away),
+        lambda place: told.away(requests, int(rows[place]), int(requests.items[place]), first, until),
+    )
 
 
-def _check_labels(histories: Histories, split: Split, intents: NDArray[np.int8]) -> None:
+def _check_labels(told: Told, intents: NDArray[np.int8]) -> None:
     """A label needs a later event of its session inside its window: the last one of a session's window has none."""
-    window = split.window_of(histories)
+    histories = told.histories
+    window = told.split.window_of(histories)
     order = np.lexsort((histories.time, window, histories.session))
     key = np.stack([histories.session[order], window[order], histories.time[order]])
     last = np.ones(len(order), dtype=bool)
@@ -129,14 +176,8 @@ def _check_labels(histories: Histories, split: Split, intents: NDArray[np.int8])
     # Positions at the same time as the last of their block see nothing later either.
     block_end = np.flatnonzero(last)[np.searchsorted(np.flatnonzero(last), np.arange(len(order)))]
     nothing_later = key[2] == key[2][block_end]
-    _stop(np.sort(order[nothing_later & (intents[order] >= 0)]), "intent labels look past their window", "position")
-
-
-def _stop(offending: NDArray[np.integer] | Iterable[int], what: str, unit: str) -> None:
-    rows = np.unique(np.asarray(offending))
-    if len(rows):
-        shown = ", ".join(str(row) for row in rows[:_SHOWN])
-        raise LeakError(
-            f"leak check: {len(rows):,} {what} (first: {unit} {shown}); "
-            "this is a fault of the preparation, not of the log: please report it with the config"
-        )
+    stop(
+        "intent labels look past their window",
+        np.sort(order[nothing_later & (intents[order] >= 0)]),
+        lambda at: told.labelled(at),
+    )

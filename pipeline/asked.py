@@ -91,6 +91,8 @@ class Evaluated:
     histories: Histories
     rankings: Path
     """Folder with a file of ranked lists per system."""
+    new_items: bool = False
+    """Whether it is the measurement of items new to their user."""
 
     @classmethod
     def open(cls, root: Path, new_items: bool = False) -> Evaluated:
@@ -115,7 +117,8 @@ class Evaluated:
                 f"{root} was measured on {metrics['requests']:,} requests, but its prepare stage now has "
                 f"{len(chosen.requests):,} of that kind; run `mercato run CONFIG` for it again"
             )
-        return cls(root, metrics, settings, chosen.requests, chosen.relevant, histories, evaluated / folder)
+        lists = evaluated / folder
+        return cls(root, metrics, settings, chosen.requests, chosen.relevant, histories, lists, new_items)
 
     @property
     def systems(self) -> list[str]:

@@ -26,6 +26,7 @@ class Catalogue:
     """What the rest of ``prepare`` needs of the items and users."""
 
     user_ids: list[str]
+    item_ids: list[str]
     texts: list[str]
     """Product text by item code."""
     leaf: NDArray[np.int32]
@@ -74,6 +75,7 @@ def write_catalogue(ingested: Path, data: DataConfig, out: Path) -> Catalogue:
     _write_fields(items, data, out / "item_fields.jsonl")
     return Catalogue(
         user_ids=list(users["user_id"]),
+        item_ids=list(items["item_id"]),
         texts=texts,
         leaf=leaf,
         available_from=available_from,

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from commerce.columns import NO_ITEM
 from commerce.differences import Difference, corrected, find_differences
@@ -17,6 +18,7 @@ from commerce.metrics import RANKED, find
 from commerce.segments import Segment
 from commerce.significance import enough_draws
 from configs.errors import InputError
+from pipeline import evaluations
 from pipeline.alignment import Alignment, align, take
 from pipeline.asked import Evaluated
 from pipeline.run_folder import RunFolder, write_atomic
@@ -29,10 +31,32 @@ _METRICS = ("ndcg@10", "recall@10")
 
 @dataclass(frozen=True)
 class Side:
-    """A system of a run."""
+    """A system of a run, or one that was measured beside them."""
 
     run: Evaluated
     system: str
+    lists: NDArray[np.int32]
+    """``[requests, depth or fewer]``, ``NO_ITEM`` padded."""
+    depth: int
+    """Places of a list that were kept."""
+
+    @classmethod
+    def open(cls, run: Evaluated, system: str) -> Side:
+        """Read a system's lists.
+
+        Raises:
+            InputError: if the run has no such system, or measured it on other requests.
+        """
+        if system in run.systems:
+            return cls(run, system, run.lists(system)[0], run.depth)
+        beside = evaluations.kept(run)
+        if system not in beside:
+            known = [*run.systems, *beside]
+            near = difflib.get_close_matches(system, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it measured {', '.join(known)}"
+            raise InputError(f"{run.root} has no system {system}; {hint}")
+        items, _, depth = evaluations.read(run, system)
+        return cls(run, system, items, depth)
 
     def __str__(self) -> str:
         return f"{self.system} of {self.run.root}"
@@ -51,7 +75,7 @@ class Pair:
 @click.command(short_help="Say which differences between runs, or systems of one run, are real.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN [RUN]...")
 @click.option("--metric", "metrics", multiple=True, default=_METRICS, show_default=True, help="Measure; repeatable.")
-@click.option("--system", default="mercato", show_default=True, help="System of each run.")
+@click.option("--system", default="mercato", show_default=True, help="System of each run, its own or one given to it.")
 @click.option("--against", default="", help="System of the first run to compare with; the same system unless said.")
 @click.option("--segments/--no-segments", default=True, show_default=True, help="Also compare in each segment.")
 @click.option("--new-items", is_flag=True, help="Compare what was measured on items new to their user.")
@@ -72,6 +96,13 @@ def compare(
     file: Path | None,
 ) -> None:
     """Compare the runs in the folders RUN with the first of them, or two systems of one run.
+
+    A system that `mercato evaluate CONFIG --ranking FILE --name NAME` measured is compared under its NAME (--system,
+    --against), or as RUN/evaluations/NAME.json in the place of a RUN:
+
+    \b
+      mercato compare RUN/evaluations/NAME.json --against mercato
+      mercato compare RUN_A RUN_B/evaluations/NAME.json
 
     A difference is called real by a randomisation test over users, corrected (Holm) for all that is printed.
     """
@@ -94,20 +125,31 @@ def compare(
 
 
 def _sides(runs: tuple[Path, ...], system: str, against: str, new_items: bool) -> list[Side]:
-    """Return the side that is compared with, then those compared with it; all systems are known to be there."""
-    if len(runs) == 1 and against in ("", system):
+    """Return the side that is compared with, then those compared with it."""
+    named = [_named(path, system) for path in runs]
+    if len(named) == 1 and against in ("", named[0][1]):
         raise InputError(
-            f"there is nothing to compare {system} of {runs[0]} with; name a second run folder, or another system of "
-            "this run with --against"
+            f"there is nothing to compare {named[0][1]} of {named[0][0]} with; name a second run folder, or another "
+            "system of this run with --against"
         )
-    opened = [Evaluated.open(run, new_items) for run in runs]
-    sides = [Side(opened[0], against or system), *(Side(run, system) for run in opened[len(opened) > 1 :])]
-    for side in sides:
-        if side.system not in side.run.systems:
-            near = difflib.get_close_matches(side.system, side.run.systems, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it measured {', '.join(side.run.systems)}"
-            raise InputError(f"{side.run.root} has no system {side.system}; {hint}")
-    return sides
+    if len(named) > 1 and against and runs[0] != named[0][0]:
+        raise InputError(f"--against {against} and {runs[0]} both say what to compare with; leave one of them out")
+    if against:
+        named = [(named[0][0], against), *(named[1:] or named)]
+    opened = {root: Evaluated.open(root, new_items) for root in dict.fromkeys(root for root, _ in named)}
+    return [Side.open(opened[root], name) for root, name in named]
+
+
+def _named(path: Path, system: str) -> tuple[Path, str]:
+    """Return the run folder and the system that an argument means: a run folder, or a file of its evaluations."""
+    if path.suffix != ".json":
+        return path, system
+    if path.parent.name != evaluations.FOLDER or path.stem.endswith(evaluations.NEW_ITEMS):
+        raise InputError(
+            f"{path} is no run folder; beside those, RUN/{evaluations.FOLDER}/NAME.json is expected, as `mercato "
+            "evaluate CONFIG --ranking FILE` wrote it (what was measured on new items: the same, with --new-items)"
+        )
+    return path.parent.parent, path.stem
 
 
 def _measure(metric: str, sides: list[Side]) -> tuple[str, int]:
@@ -120,10 +162,10 @@ def _measure(metric: str, sides: list[Side]) -> tuple[str, int]:
             f"{', '.join(f'{known}@10' for known in RANKED)}{hint}"
         )
     for side in sides:
-        if int(digits) > side.run.depth:
+        if int(digits) > side.depth:
             raise InputError(
-                f"--metric {metric} looks deeper than the {side.run.depth} places that {side.run.root} kept; name a "
-                f"smaller cut-off, or evaluate it with evaluate.at=[10,{digits}]"
+                f"--metric {metric} looks deeper than the {side.depth} places that {side.run.root} kept of "
+                f"{side.system}; name a smaller cut-off, or evaluate it with evaluate.at=[10,{digits}]"
             )
     return name, int(digits)
 
@@ -160,8 +202,7 @@ def _differences(
     confidence: float,
 ) -> list[Difference]:
     relevant = take(first.run.relevant, alignment.first)
-    ours = first.run.lists(first.system)[0][alignment.first]
-    theirs = second.run.lists(second.system)[0][alignment.second]
+    ours, theirs = first.lists[alignment.first], second.lists[alignment.second]
     theirs = np.where(theirs == NO_ITEM, NO_ITEM, alignment.items[theirs])
     segments = [_taken(segment, first.run, alignment) for segment in parts]
     return find_differences(

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from commerce.differences import Difference
+from pipeline.tables import shown_p
 
 _WIDTH = 124
 
@@ -33,7 +34,7 @@ def comparison_lines(first: str, second: str, differences: Sequence[Difference],
             f"{found.first:.4f}",
             f"{found.second:.4f}",
             f"{interval.value:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})",
-            f"{found.p_value:.4f}" if found.p_value >= 0.0001 else "<.0001",
+            shown_p(found.p_value),
             found.verdict(confidence),
         )
     out = StringIO()

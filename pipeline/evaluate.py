@@ -100,6 +100,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         "users": len(np.unique(requests.user)),
         "items": terms.items,
         "catalogue": asked.catalogue,
+        "item_group": config.evaluate.item_group or None,
         "seed": config.run.seed,
         "intervals": {
             "confidence": config.evaluate.confidence,

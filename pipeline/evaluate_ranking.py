@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,15 +20,13 @@ from configs.errors import InputError
 from configs.schema import Config
 from pipeline.asked import Evaluated
 from pipeline.asking import Shop
+from pipeline.evaluations import NEW_ITEMS, keep
 from pipeline.given_lists import lay_lists
 from pipeline.item_facts import read_item_facts
-from pipeline.run_folder import RunFolder, sha256, write_atomic
+from pipeline.run_folder import RunFolder, sha256
 from pipeline.segments import segments_of
-from pipeline.systems import Terms, check_lists
+from pipeline.systems import Lists, Terms, check_lists
 from pipeline.tables import metrics_lines
-
-FOLDER = "evaluations"
-"""Beside the stages: what is measured here belongs to no stage and outlives them."""
 
 
 def name_of(file: Path, name: str, taken: tuple[str, ...] = ()) -> str:
@@ -41,6 +38,8 @@ def name_of(file: Path, name: str, taken: tuple[str, ...] = ()) -> str:
     chosen = name or file.stem
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", chosen):
         raise InputError(f"--name {chosen!r} must be of letters, digits, '.', '_' and '-', for a file is called so")
+    if chosen.endswith(NEW_ITEMS):
+        raise InputError(f"--name {chosen} ends as the files of new items do ({NEW_ITEMS}); choose another")
     if chosen in taken:
         raise InputError(f"--name {chosen} is a system of the run already; choose one beside {', '.join(taken)}")
     return chosen
@@ -49,7 +48,8 @@ def name_of(file: Path, name: str, taken: tuple[str, ...] = ()) -> str:
 def evaluate_ranking(config: Config, given: Given, file: Path, name: str, say: Callable[[str], None]) -> None:
     """Measure given lists on the requests that the run's own systems were measured on; write ``evaluations/NAME.json``.
 
-    Where the run measures items new to their user besides, so are these lists, into ``NAME_new_items.json``.
+    The lists are kept beside it, for ``mercato compare``. Where the run measures items new to their user besides, so
+    are these lists, into ``NAME_new_items.json``.
 
     Args:
         config: of a run that ``evaluate`` has finished under.
@@ -63,11 +63,10 @@ def evaluate_ranking(config: Config, given: Given, file: Path, name: str, say: C
     for new_items in (False, True) if config.evaluate.new_items_too else (False,):
         measured = Evaluated.open(run.root, new_items)
         name_of(file, name, tuple(measured.systems))
-        metrics, notes = _measure(config, run, measured, given, name)
+        terms, (items, scores), notes = _lay(config, run, measured, given, name)
+        metrics = _metrics(config, run, measured, terms, name, items)
         metrics["ranking"] = {**told, "notes": notes}
-        path = run.root / FOLDER / f"{name}{'_new_items' if new_items else ''}.json"
-        path.parent.mkdir(exist_ok=True)
-        write_atomic(path, json.dumps(metrics, indent=1, ensure_ascii=False))
+        path = keep(measured, name, metrics, items, scores)
         if config.evaluate.new_items_too:
             say("Items new to their user alone:" if new_items else "All items, repeats included:")
         pair = f"{name} - mercato"
@@ -76,10 +75,10 @@ def evaluate_ranking(config: Config, given: Given, file: Path, name: str, say: C
             say(line)
 
 
-def _measure(
+def _lay(
     config: Config, run: RunFolder, measured: Evaluated, given: Given, name: str
-) -> tuple[dict[str, Any], list[str]]:
-    """Return the run's metrics with the given system among them, and what was done to its lists."""
+) -> tuple[Terms, Lists, list[str]]:
+    """Return the terms of the measurement, the given lists as they are under them, and what was done to them."""
     prepared = run.stage("prepare")
     targets = measured.metrics["targets"]
     shop = Shop.open(prepared, targets)
@@ -88,9 +87,9 @@ def _measure(
         measured.requests, shop.histories, shop.available_from, shop.available_until, seen_by, max(config.evaluate.at)
     )
     known = Requests.read(prepared / "requests.parquet").request_id
-    (listed, _), notes = lay_lists(given, terms, measured.ids("user"), measured.ids("item"), known)
-    check_lists(name, listed, terms)
-    return _metrics(config, run, measured, terms, name, listed), notes
+    lists, notes = lay_lists(given, terms, measured.ids("user"), measured.ids("item"), known)
+    check_lists(name, lists[0], terms)
+    return terms, lists, notes
 
 
 def _metrics(

@@ -53,7 +53,7 @@ def prepare(work: Work) -> Outcome:
     requests = lay_requests(histories, split, moments, gains, halves, rolling=rolling)
     requests, hidden = only_available(requests, *catalogue.availability)
     requests, labels = _labelled(histories, split, requests, catalogue)
-    check_leaks(histories, split, requests, labels, catalogue.availability)
+    check_leaks(histories, split, requests, labels, catalogue.availability, catalogue.user_ids, catalogue.item_ids)
     learners = share_by_hash(catalogue.user_ids, config.run.seed, "learners", config.prepare.user_share)
     learned = split.learned(histories, learners)
     requests = requests.where((requests.window == "test") | learners[requests.user])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from typing import Any
 
@@ -10,6 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
+
+from commerce import significance
+from commerce.comparison import headline_cut
+from configs.errors import InputError
 
 _WITH_INTERVALS = ("recall", "ndcg")
 _VALUES = ("mrr", "hit_rate", "coverage", "novelty")
@@ -40,20 +44,22 @@ def renderables(metrics: dict[str, Any], segments: bool = False) -> Iterator[Ren
     yield from metrics.get("warnings", ())
 
 
-def cut_off(metrics: dict[str, Any]) -> int:
+def cut_off(metrics: Mapping[str, Any]) -> int:
     """Return the cut-off shown: 10 where it was measured, else the smallest."""
     system = next(iter(metrics["systems"].values()))
-    measured = [int(name.partition("@")[2]) for name in system if name.startswith("ndcg@")]
-    return 10 if 10 in measured else min(measured)
+    return headline_cut(int(name.partition("@")[2]) for name in system if name.startswith("ndcg@"))
 
 
 def verdicts(metrics: dict[str, Any], k: int) -> list[str]:
-    """Return a line per paired comparison: by how much NDCG@k differs and what follows."""
+    """Return a line per paired comparison: by how much NDCG@k differs and what follows; then by which rule."""
     lines = []
     width = max((len(pair) for pair in metrics["paired"]), default=0)
     for pair, measures in metrics["paired"].items():
         found = measures[f"ndcg@{k}"]
-        lines.append(f"{pair:<{width}}  NDCG@{k} {_signed(found)}  {verdict(found)}")
+        words = verdict(metrics, found)
+        lines.append(f"{pair:<{width}}  NDCG@{k} {_signed(found)}  p {shown_p(found['p_holm'])}  {words}")
+    if lines:
+        lines.append(f"({rule(metrics)})")
     systems = metrics["systems"]
     if "oracle" in systems and "mercato" in systems and systems["oracle"][f"ndcg@{k}"]["value"] > 0:
         reached = systems["mercato"][f"ndcg@{k}"]["value"] / systems["oracle"][f"ndcg@{k}"]["value"]
@@ -61,13 +67,33 @@ def verdicts(metrics: dict[str, Any], k: int) -> list[str]:
     return lines
 
 
-def verdict(difference: dict[str, float]) -> str:
-    """Say in words what the paired interval of a difference shows."""
-    if difference["low"] > 0:
-        return "better"
-    if difference["high"] < 0:
-        return "worse"
-    return "no difference seen"
+def verdict(metrics: Mapping[str, Any], difference: Mapping[str, float]) -> str:
+    """Say in words what a paired difference in ``metrics`` shows, by the rule of ``commerce.significance``.
+
+    Raises:
+        InputError: if it was not tested, as by earlier versions.
+    """
+    if "p_holm" not in difference:
+        raise InputError(
+            f"metrics.json of {metrics['dataset']} has no p_holm beside its paired differences, so there is no verdict "
+            "on them; run `mercato evaluate CONFIG` again with this version"
+        )
+    return significance.verdict(difference["value"], difference["p_holm"], metrics["intervals"]["confidence"])
+
+
+def rule(metrics: Mapping[str, Any]) -> str:
+    """Say by which rule differences are called better or worse."""
+    tested = sum("p_holm" in found for measures in metrics["paired"].values() for found in measures.values())
+    level = 1.0 - metrics["intervals"]["confidence"]
+    return (
+        f"better and worse have p up to {level:.3g} in a randomisation test over users, corrected (Holm) for the "
+        f"{tested:,} differences in NDCG and recall tested together; intervals stand each for itself"
+    )
+
+
+def shown_p(p_value: float) -> str:
+    """Write a p-value."""
+    return f"{p_value:.4f}" if p_value >= 0.0001 else "<.0001"
 
 
 def protocol(metrics: dict[str, Any]) -> str:

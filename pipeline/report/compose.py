@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.report import headline, intents, model_plots, people, plots, popularity, training
+from pipeline.report import headline, intents, model_plots, people, plots, popularity, training, variety
 from pipeline.report.evidence import Measurement, Shop, open_measurements, open_shop
 from pipeline.report.figure import Figure
 from pipeline.report.look import Style, styles
 from pipeline.report.page import render
 from pipeline.run_folder import RunFolder, write_atomic
-from pipeline.tables import cut_off
+from pipeline.tables import cut_off, rule
 
 NAME = "report.html"
 
@@ -26,12 +26,17 @@ class Part:
     k: int
     terms: dict[str, str]
     sentence: str
+    rule: str
+    """By which differences are called better or worse."""
     rows: list[headline.Row]
     differences: list[headline.Difference]
     difference_figure: Figure | None
     at_k: list[Figure]
     segments: list[Figure]
     popularity: Figure
+    made_of: list[variety.Drawn]
+    """Of the measures of what lists are made of, those that the run has."""
+    made_of_differences: list[variety.Difference]
     verdict: training.Verdict | None
     people: list[people.Person]
     looks: dict[str, Style]
@@ -100,18 +105,23 @@ def _part(run: RunFolder, measurement: Measurement, shop: Shop, named: dict[int,
     k = cut_off(metrics)
     differences = headline.differences(metrics)
     measure = headline.DIFFERENCES[0]
+    listed = popularity.popularity_shares(measurement, shop, k)
+    made_of = variety.variety_figures(anchor, metrics, listed)
     return Part(
         anchor=anchor,
         title="Only items new to their user" if metrics["filter_seen"] else "All items, repeats included",
         k=k,
         terms=headline.terms(metrics),
         sentence=headline.sentence(metrics),
+        rule=rule(metrics),
         rows=headline.rows(metrics),
         differences=differences,
         difference_figure=plots.difference_figure(anchor, differences, measure, k) if differences else None,
         at_k=list(plots.at_k_figures(anchor, metrics)),
         segments=list(plots.segment_figures(anchor, metrics)),
-        popularity=plots.popularity_figure(anchor, popularity.popularity_shares(measurement, shop, k), k),
+        popularity=plots.popularity_figure(anchor, listed, k),
+        made_of=made_of,
+        made_of_differences=variety.variety_differences(metrics, made_of, listed),
         verdict=training.read_verdict(run, measurement.protocol),
         people=people.describe_people(measurement, shop, named),
         looks=styles(measurement.systems),

@@ -15,9 +15,9 @@ from commerce.histories import Histories
 from commerce.metrics import Relevant
 from commerce.records import Requests, read_ranked, read_table
 from commerce.seen import drop_seen
+from pipeline.asked import WINDOW
 from pipeline.run_folder import RunFolder
 
-WINDOW = "test"
 # As evaluate, retrieve and the gate name them; their own constants lie in modules that import torch.
 _MEASUREMENTS = (
     ("main", "metrics.json", "rankings", "test.parquet"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,11 @@ class Estimate:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, numbers: Mapping[str, float]) -> Estimate:
+        """Read it; whatever else stands beside (p-values) is left out."""
+        return cls(numbers["value"], numbers["low"], numbers["high"])
+
 
 @dataclass(frozen=True)
 class Row:
@@ -50,6 +56,8 @@ class Difference:
     other: str
     measures: dict[str, Estimate]
     """By measure, without the cut-off."""
+    p_values: dict[str, float]
+    """By measure, corrected for all differences that were tested together."""
     words: dict[str, str]
     """better, worse or no difference seen, by measure."""
 
@@ -58,7 +66,7 @@ def rows(metrics: dict[str, Any]) -> list[Row]:
     """Return the headline table, one row per system."""
     k = cut_off(metrics)
     values = {
-        system: [Estimate(**found[f"{measure}@{k}"]) for measure in MEASURES]
+        system: [Estimate.of(found[f"{measure}@{k}"]) for measure in MEASURES]
         for system, found in metrics["systems"].items()
     }
     rivals = [cells for system, cells in values.items() if system != "oracle"]
@@ -83,8 +91,9 @@ def differences(metrics: dict[str, Any]) -> list[Difference]:
             Difference(
                 ours=ours,
                 other=other,
-                measures={name: Estimate(**numbers) for name, numbers in shown.items()},
-                words={name: verdict(numbers) for name, numbers in shown.items()},
+                measures={name: Estimate.of(numbers) for name, numbers in shown.items()},
+                p_values={name: numbers["p_holm"] for name, numbers in shown.items()},
+                words={name: verdict(metrics, numbers) for name, numbers in shown.items()},
             )
         )
     return found

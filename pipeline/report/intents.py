@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from commerce.calibration import Reliability, chance_error, expected_calibration_error, reliability
 from commerce.columns import INTENTS, NO_INTENT
 from commerce.records import Requests
-from pipeline.report.evidence import WINDOW
+from pipeline.asked import WINDOW
 from pipeline.run_folder import RunFolder
 
 BINS = 10

@@ -35,6 +35,9 @@ SHARES = {"head": "#27364f", "torso": "#7388ad", "tail": "#cfd9ea"}
 """Colours of the classes of items, dark to light; not those of any system."""
 INK, FAINT, GRID = "#1d2433", "#5a6475", "#e6e9ef"
 
+SIGNS = {"better": "▲", "worse": "▼", "no difference seen": "="}
+"""Beside a verdict in words, so that its colour never stands alone."""
+
 MARKS = {
     "circle": "M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 1 0 0-11z",
     "diamond": "M8 1.5L14.5 8L8 14.5L1.5 8z",

@@ -11,8 +11,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from pipeline.report.headline import DIFFERENCES, MEASURES
-from pipeline.report.look import MARKS, SHARES
+from pipeline.report.look import MARKS, SHARES, SIGNS
 from pipeline.report.plots import show
+from pipeline.tables import shown_p
 
 if TYPE_CHECKING:
     from pipeline.report.compose import Report
@@ -24,7 +25,13 @@ def render(report: Report) -> str:
     """Return the page as HTML."""
     template = environment().get_template("report.html")
     return template.render(
-        **page_facts(), report=report, measures=MEASURES, differing=DIFFERENCES, shares=SHARES, show=show
+        **page_facts(),
+        report=report,
+        measures=MEASURES,
+        differing=DIFFERENCES,
+        shares=SHARES,
+        show=show,
+        shown_p=shown_p,
     )
 
 
@@ -40,5 +47,5 @@ def environment() -> Environment:
 
 
 def page_facts() -> dict[str, Any]:
-    """Return what every page needs: the marks of systems, our version, and plotly itself."""
-    return {"marks": MARKS, "version": version("mercato"), "plotly": Markup(get_plotlyjs())}
+    """Return what every page needs: how systems and verdicts look, our version, and plotly itself."""
+    return {"marks": MARKS, "signs": SIGNS, "version": version("mercato"), "plotly": Markup(get_plotlyjs())}

@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 
 from pipeline.report.figure import Figure, Table, make_figure
 from pipeline.report.headline import Difference, Estimate
-from pipeline.report.look import FAINT, SHARES, Style, styles
+from pipeline.report.look import FAINT, SHARES, SIGNS, Style, styles
 from pipeline.report.popularity import CLASSES, Shares
+from pipeline.tables import shown_p
 
 _AT_K = {"recall": "Recall", "ndcg": "NDCG"}
 _GROUPS = {
@@ -21,12 +22,11 @@ _GROUPS = {
     "intent": "By intent of the session",
     "item": "By popularity of the items asked for",
 }
-_WORD_SIGNS = {"better": "▲ better", "worse": "▼ worse", "no difference seen": "= no difference seen"}
 
 
 def show(estimate: Estimate | Mapping[str, float], signed: bool = False) -> str:
     """Write a number with its interval."""
-    found = estimate if isinstance(estimate, Estimate) else Estimate(**estimate)
+    found = estimate if isinstance(estimate, Estimate) else Estimate.of(estimate)
     form = "+.4f" if signed else ".4f" if abs(found.value) < 1 else ".2f"
     return f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}})"
 
@@ -40,9 +40,14 @@ def difference_figure(prefix: str, found: Sequence[Difference], measure: str, k:
         estimate, style = difference.measures[measure], look[difference.ours]
         traces.append(interval_trace([estimate], [place], style, difference.ours, "x"))
     table = Table(
-        ["pair", f"{_AT_K[measure]}@{k}, difference", "verdict"],
+        ["pair", f"{_AT_K[measure]}@{k}, difference", "p", "verdict"],
         [
-            [f"{d.ours} - {d.other}", show(d.measures[measure], signed=True), _WORD_SIGNS[d.words[measure]]]
+            [
+                f"{d.ours} - {d.other}",
+                show(d.measures[measure], signed=True),
+                shown_p(d.p_values[measure]),
+                f"{SIGNS[d.words[measure]]} {d.words[measure]}",
+            ]
             for d in found
         ],
     )
@@ -70,7 +75,7 @@ def at_k_figures(prefix: str, metrics: Mapping[str, Any]) -> Iterator[Figure]:
     for measure, title in _AT_K.items():
         traces, rows = [], []
         for order, system in enumerate(systems):
-            found = [Estimate(**metrics["systems"][system][f"{measure}@{k}"]) for k in cuts]
+            found = [Estimate.of(metrics["systems"][system][f"{measure}@{k}"]) for k in cuts]
             # Equal steps between cut-offs, and a little beside each other so that no interval hides another.
             places = [place + (order - (len(systems) - 1) / 2) * 0.035 for place in range(len(cuts))]
             traces.append(interval_trace(found, places, look[system], system, "y", "lines+markers"))
@@ -116,7 +121,7 @@ def _segment_figure(
     tops = {name: (len(names) - 1 - place) * step for place, name in enumerate(names)}
     traces = []
     for order, system in enumerate(systems):
-        found = [Estimate(**metrics["segments"][name][system][f"{measure}@{k}"]) for name in names]
+        found = [Estimate.of(metrics["segments"][name][system][f"{measure}@{k}"]) for name in names]
         rows = [tops[name] + (len(systems) - 1) / 2 - order for name in names]
         traces.append(interval_trace(found, rows, look[system], system, "x"))
     highs = (metrics["segments"][name][system][f"{measure}@{k}"]["high"] for name in names for system in systems)
@@ -167,7 +172,6 @@ def _segment_figure(
 
 def popularity_figure(prefix: str, found: Sequence[Shares], k: int) -> Figure:
     """Draw the shares of head, torso and tail as bars of equal length."""
-    names = [shares.name for shares in found]
     places = list(range(len(found)))[::-1]
     traces = []
     for kind in CLASSES:
@@ -204,7 +208,12 @@ def popularity_figure(prefix: str, found: Sequence[Shares], k: int) -> Figure:
             "barmode": "stack",
             "uniformtext": {"minsize": 10, "mode": "hide"},
             "xaxis": {"range": [0, 100], "ticksuffix": "%", "title": {"text": "share"}},
-            "yaxis": {"tickvals": places, "ticktext": names, "showgrid": False, "ticks": ""},
+            "yaxis": {
+                "tickvals": places,
+                "ticktext": [shares.label for shares in found],
+                "showgrid": False,
+                "ticks": "",
+            },
             "shapes": [_line(y0=len(found) - 2.5, y1=len(found) - 2.5, x0=0, x1=1, xref="paper")],
         },
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from commerce.columns import NO_ITEM
 from commerce.exposure import exposures
 from commerce.segments import events_before, item_classes
 from pipeline.report.evidence import Measurement, Shop
@@ -16,6 +17,8 @@ CHOSEN = "users' choices"
 """Stands among the systems for what users actually chose."""
 CATALOGUE = "catalogue"
 """Stands for the items themselves, each counted once."""
+_TOLD = 0.01
+"""From which share of requests without a list on a system's name says so; below, the tables alone do."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,15 @@ class Shares:
     """By class in ``CLASSES``; they add up to 1, or to 0 where nothing was shown."""
     cold: float
     """Share of items that nobody met before the window; part of the tail."""
+    silent: float = 0.0
+    """Share of the requests that the system left without a list."""
+
+    @property
+    def label(self) -> str:
+        """The name, and what a mark beside it would hide: requests without a list, which count as 0 in means."""
+        if self.silent < _TOLD:
+            return self.name
+        return f"{self.name}<br><i>{'no list at all' if self.silent == 1 else f'no list for {self.silent:.0%}'}</i>"
 
 
 def popularity_shares(measurement: Measurement, shop: Shop, k: int) -> list[Shares]:
@@ -39,7 +51,9 @@ def popularity_shares(measurement: Measurement, shop: Shop, k: int) -> list[Shar
         shares_of(CHOSEN, chosen, classes),
     ]
     for system in measurement.systems:
-        found.append(shares_of(system, exposures(measurement.ranked(system, k), k, items), classes))
+        ranked = measurement.ranked(system, k)
+        shares = shares_of(system, exposures(ranked, k, items), classes)
+        found.append(replace(shares, silent=1.0 - float((ranked != NO_ITEM).any(axis=1).mean())))
     return found
 
 

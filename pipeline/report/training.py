@@ -38,7 +38,7 @@ def read_verdict(run: RunFolder, protocol: str) -> Verdict | None:
     found: dict[str, Any] | None = gate if protocol == "main" else gate.get(protocol)
     if not found:
         return None
-    orders = {name: Estimate(**numbers) for name, numbers in (found.get("ndcg@10") or {}).items() if numbers}
+    orders = {name: Estimate.of(numbers) for name, numbers in (found.get("ndcg@10") or {}).items() if numbers}
     paired = found.get("paired")
     return Verdict(
         shipped=found["shipped"],
@@ -47,7 +47,7 @@ def read_verdict(run: RunFolder, protocol: str) -> Verdict | None:
         requests=found.get("requests") or 0,
         users=found.get("users") or 0,
         orders=orders,
-        difference=Estimate(**paired) if paired else None,
+        difference=Estimate.of(paired) if paired else None,
     )
 
 

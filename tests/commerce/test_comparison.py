@@ -5,6 +5,7 @@ from commerce.comparison import Asked, ItemFacts, Precision, compare
 from commerce.intervals import paired
 from commerce.metrics import Relevant, find, recall
 from commerce.segments import Segment
+from commerce.significance import randomisation_test, sums_by_user
 
 RNG = np.random.default_rng(0)
 REQUESTS, ITEMS = 40, 30
@@ -62,6 +63,23 @@ def test_permuting_requests_changes_no_number():
         for name, measures in block.items():
             for measure, interval in measures.items():
                 assert other[name][measure] == pytest.approx(interval, abs=2e-6)
+
+
+def test_p_values_are_those_of_the_randomisation_test_corrected_for_all_pairs_together():
+    best = np.hstack([RELEVANT.items.reshape(REQUESTS, 2), np.full((REQUESTS, 8), -1)]).astype(np.int32)
+    lists = {**LISTS, "c": LISTS["b"], "best": best}
+    pairs = [("best", "b"), ("a", "b"), ("b", "c")]
+    _, blocks, _ = compare(lists, ASKED, [5, 10], PRECISION, pairs, [], [5])
+    tested = {(pair, name) for pair, block in blocks.items() for name, found in block.items() if "p" in found}
+    assert tested == {(f"{a} - {b}", name) for a, b in pairs for name in ("ndcg@10", "recall@10")}
+    a, b = (recall(find(LISTS[name], RELEVANT), 10) for name in "ab")
+    sums = sums_by_user(a - b, ASKED.users, np.unique(ASKED.users))
+    other_draws = randomisation_test(sums[:, None], draws=10_000, seed=7)[0]
+    assert blocks["a - b"]["recall@10"]["p"] == pytest.approx(other_draws, abs=0.02)
+    assert blocks["b - c"]["ndcg@10"]["p"] == blocks["b - c"]["ndcg@10"]["p_holm"] == 1
+    least = blocks["best - b"]["ndcg@10"]
+    assert least["p"] < 0.001
+    assert least["p_holm"] == pytest.approx(6 * least["p"], abs=1e-5)
 
 
 def test_a_segment_of_requests_is_measured_as_if_alone():

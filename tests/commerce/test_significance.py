@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from commerce.significance import enough_draws, holm, randomisation_test, sums_by_user
+from commerce.significance import enough_draws, holm, randomisation_test, sums_by_user, verdict
 
 
 def p_value(sums, draws=20_000):
@@ -23,6 +23,20 @@ def test_the_p_value_is_the_share_of_all_exchanges_that_differ_as_much():
 
 def test_equal_systems_have_p_one():
     assert p_value(np.zeros(50)) == 1.0
+
+
+def test_users_without_a_difference_change_nothing():
+    sums = np.array([[3.0, 0.0], [0.0, 0.0], [1.0, -2.0], [0.0, 0.0], [1.0, 1.0]])
+    told = randomisation_test(sums[[0, 2, 4]], draws=1000, seed=0)
+    assert (randomisation_test(sums, draws=1000, seed=0) == told).all()
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "words"),
+    [(0.1, 0.05, "better"), (-0.1, 0.05, "worse"), (0.1, 0.0501, "no difference seen")],
+)
+def test_words_follow_from_the_p_value_and_the_sign(difference, p, words):
+    assert verdict(difference, p, 0.95) == words
 
 
 def test_a_gain_for_everybody_is_as_sure_as_the_draws_allow():

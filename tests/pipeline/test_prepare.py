@@ -6,8 +6,9 @@ import pytest
 
 from commerce.features import Vocabulary, encode
 from commerce.histories import Histories
+from commerce.leaks import LeakError
 from commerce.records import Requests
-from commerce.splits import share_by_hash
+from commerce.splits import Split, share_by_hash, split_by_time
 from configs.errors import InputError
 from configs.schema import Config, DataConfig, EvaluateConfig, PrepareConfig, RunConfig, TextConfig
 from pipeline.prepare import check_settings
@@ -218,10 +219,27 @@ def test_a_shops_own_encoder_learns_nothing_of_later_windows(shop, monkeypatch):
     cuts = dict(np.load(folder / "cuts.npz"))
     windows = json.loads((folder / "windows.json").read_text())["windows"]
     opens = np.array([0, 0, windows["test"]["from"]])  # the cup comes with the test window
-    catalogue = Catalogue([], [], np.zeros(3, np.int32), opens, opens, np.zeros(3, np.float32), [])
+    catalogue = Catalogue([], [], [], np.zeros(3, np.int32), opens, opens, np.zeros(3, np.float32), [])
     texts = ShopTexts(["Green tea", "Tea pot", "Cup"], ["green tea", "later words"])
     histories = Histories.open(folder / "histories")
     start = windows["ranker"]["from"]
     said = texts.train_encoder(TextConfig(), histories, cuts["ranker"], start, catalogue, {"purchase": 1.0}, 0, folder)
     assert said == ["done"]
     assert taught == {"texts": ["Green tea", "Tea pot", "green tea"], "pairs": [("green tea", "Green tea")]}
+
+
+def test_a_planted_leak_stops_the_stage_with_the_rows_of_the_log(shop, monkeypatch):
+    def late(histories, last, days):
+        split = split_by_time(histories, last, days)
+        return Split({**split.cuts, "test": histories.offsets[1:].astype(np.int64)}, split.starts)
+
+    monkeypatch.setattr("pipeline.prepare.split_by_time", late)
+    with pytest.raises(LeakError) as found:
+        shop()
+    assert str(found.value).split("\n")[:3] == [
+        "leak check: 2 events of the test window or a later one count as before it:",
+        "  user al, item pot, purchase at 2024-01-10T10:00:00Z; belongs to the test window, broke into the validation "
+        "window",
+        "  user bo, item cup, purchase at 2024-01-10T09:00:00Z; belongs to the test window, broke into the validation "
+        "window",
+    ]

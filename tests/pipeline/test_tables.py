@@ -1,5 +1,6 @@
 import pytest
 
+from configs.errors import InputError
 from pipeline.tables import cut_off, metrics_lines, protocol, verdict, verdicts
 
 
@@ -25,30 +26,30 @@ METRICS = {
     "seed": 7,
     "intervals": {"confidence": 0.95, "resamples": 1000, "over": "users"},
     "systems": {"mercato": measures(0.4), "popularity": measures(0.1), "oracle": measures(0.5)},
-    "paired": {"mercato - popularity": measures(0.3)},
+    "paired": {"mercato - popularity": measures(0.3) | {"ndcg@10": interval(0.3) | {"p": 0.0002, "p_holm": 0.0004}}},
     "segments": {"user: new": {name: measures(0.2) for name in ("mercato", "popularity", "oracle")}},
     "segment_sizes": {"user: new": {"requests": 77, "users": 70}},
     "intent": None,
 }
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "words"),
-    [
-        (0.01, 0.02, "better"),
-        (-0.02, -0.01, "worse"),
-        (-0.01, 0.02, "no difference seen"),
-        (0, 0, "no difference seen"),
-    ],
-)
-def test_verdicts_follow_from_the_interval_alone(low, high, words):
-    assert verdict({"value": 0.015, "low": low, "high": high}) == words
+def test_verdicts_follow_from_the_corrected_p_value_not_from_the_interval():
+    apart = {"value": 0.015, "low": 0.01, "high": 0.02, "p": 0.01, "p_holm": 0.06}
+    assert verdict(METRICS, apart) == "no difference seen"
+    assert verdict(METRICS, {**apart, "p_holm": 0.05}) == "better"
+    assert verdict(METRICS, {**apart, "value": -0.015, "p_holm": 0.01}) == "worse"
 
 
-def test_a_line_per_comparison_and_the_share_of_the_oracle():
-    first, second = verdicts(METRICS, 10)
-    assert first == "mercato - popularity  NDCG@10 +0.3000 (+0.2900 to +0.3100)  better"
-    assert second == "mercato reaches 80% of the NDCG@10 that the oracle shows to be reachable"
+def test_differences_that_were_not_tested_are_refused_with_the_remedy():
+    with pytest.raises(InputError, match=r"no p_holm beside.*run `mercato evaluate CONFIG` again"):
+        metrics_lines({**METRICS, "paired": {"mercato - popularity": measures(0.3)}})
+
+
+def test_a_line_per_comparison_the_rule_and_the_share_of_the_oracle():
+    first, second, third = verdicts(METRICS, 10)
+    assert first == "mercato - popularity  NDCG@10 +0.3000 (+0.2900 to +0.3100)  p 0.0004  better"
+    assert "p up to 0.05 in a randomisation test over users, corrected (Holm) for the 1 differences" in second
+    assert third == "mercato reaches 80% of the NDCG@10 that the oracle shows to be reachable"
 
 
 def test_the_protocol_names_all_that_moves_the_numbers():

@@ -3,7 +3,10 @@ import shutil
 
 import pytest
 
+from serving.golden import record
 from serving.manifest import BundleError, read_manifest, seal
+from serving.requests import Request
+from serving.runtime import Runtime
 from serving.verify import verify
 
 
@@ -21,6 +24,22 @@ def test_a_whole_bundle_is_verified_and_described(bundle):
     assert report.golden.reranked == 12
     assert report.golden.lowest_cosine > 0.9999
     assert report.golden.largest_difference < 1e-3
+
+
+def test_a_bundle_without_a_reranker_counts_no_request_as_reranked(bundle):
+    def leave_out(manifest):
+        manifest["models"]["reranker"] = None
+
+    def answer_anew(manifest):
+        runtime = Runtime(bundle)
+        requests = [Request.from_json(entry["request"]) for entry in manifest["golden"]]
+        manifest["golden"] = record(runtime, runtime, [requests], reranked=12)
+
+    reseal(bundle, leave_out)
+    reseal(bundle, answer_anew)
+    assert [entry["rerank"] for entry in read_manifest(bundle)["golden"]].count(True) == 12  # asked for, in vain
+    report = verify(bundle)
+    assert (report.golden.requests, report.golden.reranked) == (60, 0)
 
 
 def test_a_byte_changed_in_any_file_is_refused_by_name(bundle):

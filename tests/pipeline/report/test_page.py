@@ -104,6 +104,14 @@ def test_every_plot_says_what_it_shows_and_has_its_numbers_as_a_table(page, tags
     assert page.count("<summary>The numbers</summary>") == len(plots)
 
 
+def test_what_lists_are_made_of_is_drawn_beside_popularity(tags):
+    plots = [attributes["id"] for _, attributes in tags if "data-plot" in attributes]
+    after = plots[plots.index("main-popularity") + 1 :][:4]
+    assert after == [
+        f"main-{name}" for name in ("category-diversity", "vector-diversity", "tail-share", "exposure-parity")
+    ]
+
+
 def test_titles_with_markup_are_shown_not_run(changed):
     path = changed.root / "ingest" / "items.parquet"
     items = pq.read_table(path)
