@@ -1,4 +1,4 @@
-"""The report of a tiny run in a real browser: every plot drew, nothing was complained of, nothing left the page.
+"""The pages of a tiny run in a real browser: every plot drew, nothing was complained of, nothing left the page.
 
 Needs playwright and a Chromium: Debian's /usr/bin/chromium, or the one that the environment variable CHROMIUM names.
 Screenshots are kept in tests/browser/screenshots, for a person to look at.
@@ -15,6 +15,8 @@ pytestmark = pytest.mark.browser
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 WIDTHS = {"desktop": 1280, "phone": 390}
+PAGES = {"report.html": 10, "learning-curve.html": 2}
+"""Page -> plots that it has at least."""
 
 # Of each plot: its name, the size of its drawing, how many marks, bars and lines stand in it, and how many of its
 # texts stick out.
@@ -32,6 +34,7 @@ PLOTS = """() => [...document.querySelectorAll('[data-plot]')].map(div => {
 class Opened:
     """The page at one width, and what happened while it opened."""
 
+    name: str
     page: object
     width: int
     complaints: list = field(default_factory=list)
@@ -50,25 +53,35 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="module", params=WIDTHS)
-def opened(request, browser, tiny_run):
+@pytest.fixture(scope="module")
+def folder(tiny_run):
+    """A run folder with every page in it."""
+    from pipeline.learning_curve import learning_curve
+
     run, _ = tiny_run
-    page = browser.new_page(viewport={"width": WIDTHS[request.param], "height": 900})
-    found = Opened(page, WIDTHS[request.param])
+    learning_curve(run.config, [0.3, 1.0], lambda line: None)
+    return run.folder
+
+
+@pytest.fixture(scope="module", params=[(name, window) for name in PAGES for window in WIDTHS], ids="-".join)
+def opened(request, browser, folder):
+    name, window = request.param
+    page = browser.new_page(viewport={"width": WIDTHS[window], "height": 900})
+    found = Opened(name, page, WIDTHS[window])
     page.on("console", lambda message: found.complaints.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: found.complaints.append(str(error)))
     page.on("request", lambda sent: found.requests.append(sent.url))
-    page.goto((run.folder / "report.html").as_uri())
+    page.goto((folder / name).as_uri())
     page.wait_for_function("document.querySelectorAll('[data-plot]:not(:has(svg.main-svg))').length === 0")
     SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"report-{request.param}.png", full_page=True)
+    page.screenshot(path=SCREENSHOTS / f"{Path(name).stem}-{window}.png", full_page=True)
     yield found
     page.close()
 
 
 def test_every_plot_drew_its_marks(opened):
     plots = opened.page.evaluate(PLOTS)
-    assert len(plots) >= 10
+    assert len(plots) >= PAGES[opened.name]
     assert [plot for plot in plots if not plot["marks"] or plot["width"] < 250 or plot["height"] < 100] == []
 
 
@@ -90,6 +103,8 @@ def test_nothing_left_the_page(opened):
 
 def test_on_paper_every_user_is_unfolded_and_fits(opened):
     page = opened.page
+    if opened.name != "report.html":
+        pytest.skip("shows no users")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("document.querySelectorAll('details.person:not([open])').length") == 0
     assert max(plot["width"] for plot in page.evaluate(PLOTS)) <= 660
