@@ -265,9 +265,15 @@ class TowersConfig:
     negatives: str = "pool"
     """``pool`` (targets of the batch and uniform draws, corrected) or ``all`` (the exact softmax)."""
     uniform_negatives: int = 4096
-    """Uniform draws in the pool."""
+    """Uniform draws in the pool of a step, over all ranks."""
+    popular_negatives: int = 0
+    """Draws in the pool by popularity, over all ranks; their chance is part of the correction."""
+    popular_power: float = 0.75
+    """Power of an item's share of the targets by which such a draw picks it."""
     pool_targets: int = 4096
-    """Most targets of the batch that enter the pool."""
+    """Most targets of the batch that enter the pool, over all ranks."""
+    mined_weight: float = 0.5
+    """Weight of the softmax over mined negatives beside the pool's."""
     temperature: float = 0.05
     """First value of the learnable temperature that divides the cosine."""
     tuning: str = "frozen"
@@ -275,7 +281,10 @@ class TowersConfig:
     tuned_texts: int = 128
     """Texts that a step of ``tuning: full`` encodes anew, at most, of its targets and of its queries each."""
     batch_users: int = 128
-    """Histories in a batch, on average: batches are cut so that each holds about equally many events."""
+    """Histories in a batch over all ranks, on average: batches are cut so that each holds about equally many events."""
+    chunk_users: int = 0
+    """Histories of a rank that are read and scored at once; 0: all. The gradient stays that of the whole batch, for
+    about a third more work: the way past memory (gradient accumulation is none, it would not enlarge the pool)."""
     max_epochs: int = 50
     """Epochs at most."""
     patience: int = 5
@@ -307,7 +316,8 @@ class TowersConfig:
         at_least("towers", self, 1, ("tuned_texts", "batch_users", "max_epochs", "patience", "checkpoint_steps"))
         at_least("towers", self, 1, ("devices", "nodes"))
         at_least("towers", self, 0, ("repeats", "target_days", "uniform_negatives", "id_cap", "weight_decay"))
-        above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
+        at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_weight"))
+        above("towers", self, 0, ("popular_power", "temperature", "learning_rate", "encoder_learning_rate"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share"))
         if self.dim % self.heads:
             raise ValueError(f"towers.dim must be a multiple of towers.heads, got {self.dim} and {self.heads}")

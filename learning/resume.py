@@ -1,7 +1,7 @@
 """Training that is cut off and started again ends with the same weights and the same curve.
 
-Everything random in a step follows from (seed, step, rank); batches are numbered from the first step of all, so a
-sampler's state is one number; and what was learnt is written whole or not at all.
+What a step draws follows from (seed, step), its dropout from (seed, step, rank); batches are numbered from the first
+step of all, so a sampler's state is one number; and what was learnt is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class StepSampler(Sampler[int]):
         return iter(range(done, (done // self.steps + 1) * self.steps))
 
 
-def step_random(seed: int, step: int, rank: int) -> np.random.Generator:
-    """Return the generator of a step's data: draws of targets, negatives and order."""
-    return np.random.default_rng([seed, step, rank])
+def step_random(seed: int, step: int) -> np.random.Generator:
+    """Return the generator of a step's data, one and the same on every rank: draws of targets, negatives and order."""
+    return np.random.default_rng([seed, step])
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:

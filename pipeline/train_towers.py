@@ -27,11 +27,12 @@ from pipeline.intents import fit_intent_head
 from pipeline.loggers import training_loggers
 from pipeline.stage import Outcome, Work
 from pipeline.tower_inputs import Prepared
-from towers.batches import BatchMaker, PoolPlan
+from towers.batches import BatchMaker
 from towers.catalogue import Catalogue
 from towers.data import TowerData
 from towers.masks import Equivalents
 from towers.module import TwoTower
+from towers.pool import PoolPlan, popularity_chances
 from towers.targets import Targets
 from towers.texts import TunedTexts
 from towers.train import save_model, train, write_curve
@@ -47,9 +48,11 @@ def train_towers(work: Work) -> Outcome:
     settings, seed = work.config.towers, work.config.run.seed
     started, cpu = time.perf_counter(), time.process_time()
     prepared = Prepared.open(work.run.stage("prepare"))
-    data, shares = _data(work, prepared)
+    data, shares, chances = _data(work, prepared)
     encoder = prepared_encoder(work.run, work.config.text)
-    catalogue = prepared.catalogue(encoder, work.config.text, settings.id_min_events, settings.popularity, shares)
+    catalogue = prepared.catalogue(
+        encoder, work.config.text, settings.id_min_events, settings.popularity, shares, chances
+    )
 
     L.seed_everything(seed, verbose=False)
     module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
@@ -99,22 +102,24 @@ def _tuned_texts(
     )
 
 
-def _data(work: Work, prepared: Prepared) -> tuple[TowerData, NDArray[np.float64]]:
-    """Return what a training reads, and each item's share among its targets."""
+def _data(work: Work, prepared: Prepared) -> tuple[TowerData, NDArray[np.float64], NDArray[np.float64]]:
+    """Return what a training reads, each item's share among its targets, and its chance in a draw by popularity."""
     config, settings = work.config, work.config.towers
     histories, cuts = prepared.histories, prepared.cuts
     items = pq.read_metadata(prepared.folder / "item_texts.parquet").num_rows
     since = _since(histories, cuts, settings.target_days)
     targets = Targets.of(histories, cuts, config.prepare.targets, repeats=settings.repeats, since=since)
     exact = settings.negatives == "all"
-    ranks = settings.devices * settings.nodes
-    pool = PoolPlan(items, exact, settings.pool_targets, settings.uniform_negatives, padded=ranks > 1)
-    plan = _plan(targets, histories, cuts, since, settings, ranks, config.run.seed)
-    maker = BatchMaker(histories, targets, _equivalents(work.run.stage("ingest"), items), pool)
+    plan = _plan(targets, histories, cuts, since, settings, config.run.seed)
     starts = histories.offsets[:-1].copy()
     starts[plan.users] = plan.start
     shares = np.zeros(items) if exact else targets.shares(items, histories, starts, cuts)
-    return TowerData(plan, maker, _validation(config, prepared)), shares
+    chances = popularity_chances(shares, settings.popular_power)
+    pool = PoolPlan(
+        items, exact, settings.pool_targets, settings.uniform_negatives, settings.popular_negatives, chances
+    )
+    maker = BatchMaker(histories, targets, _equivalents(work.run.stage("ingest"), items), pool)
+    return TowerData(plan, maker, _validation(config, prepared)), shares, chances
 
 
 def _since(histories: Histories, cuts: NDArray[np.int64], days: float) -> int:
@@ -131,7 +136,6 @@ def _plan(
     cuts: NDArray[np.int64],
     since: int,
     settings: TowersConfig,
-    ranks: int,
     seed: int,
 ) -> WindowPlan:
     """Return the windows of all users who have a target, from the first event that foretells one."""
@@ -141,7 +145,7 @@ def _plan(
         early = np.array([histories.end_before(int(user), since) for user in users])
         # Half a window of what came before, so that no state that is trained has seen next to nothing.
         start = np.maximum(start, early - settings.history_length // 2)
-    return WindowPlan(users, start, cuts[users], settings.history_length, settings.batch_users * ranks, seed)
+    return WindowPlan(users, start, cuts[users], settings.history_length, settings.batch_users, seed)
 
 
 def _validation(config: Config, prepared: Prepared) -> AskedBatches:

@@ -25,8 +25,7 @@ class Steps(Dataset[Batch]):
         epoch, nth = divmod(step, self.plan.steps)
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self.plan.batches(epoch)
-        mine = self._batches[nth].part(self.rank, self.ranks)
-        return self.maker.make(mine, step_random(self.plan.seed, step, self.rank))
+        return self.maker.make(self._batches[nth], step_random(self.plan.seed, step), self.rank, self.ranks)
 
 
 class TowerData(L.LightningDataModule):

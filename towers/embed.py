@@ -42,7 +42,7 @@ def embed_users(module: TwoTower, items: Floats, batches: AskedBatches) -> tuple
     known = torch.from_numpy(items)
     for number in range(len(batches)):
         batch = batches[number]
-        last = module.read(batch, known)[torch.arange(len(batch.user)), batch.count]
+        last = module.read(batch, known, module.encode_asked(batch))[torch.arange(len(batch.user)), batch.count]
         rows = batch.request.numpy()
         vectors[rows] = module.user.vectors(last).numpy()
         intents[rows] = module.intent(last).numpy()
