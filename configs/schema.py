@@ -272,6 +272,17 @@ class TowersConfig:
     """Power of an item's share of the targets by which such a draw picks it."""
     pool_targets: int = 4096
     """Most targets of the batch that enter the pool, over all ranks."""
+    rounds: int = 1
+    """Trainings one after the other. From the second on, each starts from the weights of the one before and learns with
+    negatives mined by it; the best epoch of all rounds is kept. 1: nothing is mined."""
+    mined_negatives: int = 8
+    """Mined negatives of a target, at most."""
+    mined_depth: int = 200
+    """Nearest items of a user, just before the target, of which they are taken."""
+    mined_margin: float = 0.05
+    """A near item is dropped if its cosine is above the target's less this: it may well be a choice not made yet."""
+    mined_targets: int = 200000
+    """Targets that negatives are mined for, at most, drawn evenly; 0: all."""
     mined_weight: float = 0.5
     """Weight of the softmax over mined negatives beside the pool's."""
     temperature: float = 0.05
@@ -283,8 +294,8 @@ class TowersConfig:
     batch_users: int = 128
     """Histories in a batch over all ranks, on average: batches are cut so that each holds about equally many events."""
     chunk_users: int = 0
-    """Histories of a rank that are read and scored at once; 0: all. The gradient stays that of the whole batch, for
-    about a third more work: the way past memory (gradient accumulation is none, it would not enlarge the pool)."""
+    """Histories of a rank that are read and scored at once; 0: all. The gradient stays that of the whole batch, at
+    more cost: the way past memory, which gradient accumulation is not, since it would not enlarge the pool."""
     max_epochs: int = 50
     """Epochs at most."""
     patience: int = 5
@@ -307,16 +318,23 @@ class TowersConfig:
     """Devices (processes) per node."""
     nodes: int = 1
     """Nodes."""
+    strategy: str = "auto"
+    """How ranks share a training: ``ddp``, ``ddp_find_unused_parameters_true`` (for models of which some step leaves a
+    part out), or ``auto``: the second where the text encoder is trained along, else the first."""
 
     def __post_init__(self) -> None:
         one_of("towers", self, "negatives", ("pool", "all"))
         one_of("towers", self, "tuning", ("frozen", "full"))
         one_of("towers", self, "precision", PRECISIONS)
+        one_of("towers", self, "accelerator", ("auto", "cpu", "gpu"))
+        one_of("towers", self, "strategy", ("auto", "ddp", "ddp_find_unused_parameters_true"))
         at_least("towers", self, 1, ("dim", "layers", "heads", "history_length", "id_min_events", "pool_targets"))
         at_least("towers", self, 1, ("tuned_texts", "batch_users", "max_epochs", "patience", "checkpoint_steps"))
         at_least("towers", self, 1, ("devices", "nodes"))
         at_least("towers", self, 0, ("repeats", "target_days", "uniform_negatives", "id_cap", "weight_decay"))
-        at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_weight"))
+        at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_targets"))
+        at_least("towers", self, 0, ("mined_weight", "mined_margin"))
+        at_least("towers", self, 1, ("rounds", "mined_negatives", "mined_depth"))
         above("towers", self, 0, ("popular_power", "temperature", "learning_rate", "encoder_learning_rate"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share"))
         if self.dim % self.heads:

@@ -14,6 +14,12 @@ def ranks() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def leave_ranks() -> None:
+    """End this process's part in a distributed run, so that what follows is done alone."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def gather(x: Tensor) -> Tensor:
     """Return the rows of all ranks, ``[sum of rows, ...]``, rank 0's first; each rank brings as many as it has.
 

@@ -7,6 +7,7 @@ step of all, so a sampler's state is one number; and what was learnt is written 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,31 @@ class Checkpoints(L.Callback):
 def save_atomic(trainer: L.Trainer, file: Path) -> None:
     """Write a Lightning checkpoint; ``file`` is whole or as it was at any moment."""
     temporary = file.with_name(f".{file.name}.tmp")
-    trainer.save_checkpoint(temporary)
+    trainer.save_checkpoint(temporary)  # ranks other than the first write nothing
     if trainer.is_global_zero:
-        with temporary.open("rb") as opened:
-            os.fsync(opened.fileno())
-        os.replace(temporary, file)
+        put_in_place(temporary, file)
+
+
+def put_in_place(temporary: Path, file: Path) -> None:
+    """Flush a finished file to disk and rename it to ``file``, in the same folder."""
+    with temporary.open("rb") as opened:
+        os.fsync(opened.fileno())
+    os.replace(temporary, file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def await_true(happened: Callable[[], bool], what: str) -> None:
+    """Wait, on a rank other than the first, for what the first one does alone; ranks share their file system.
+
+    Raises:
+        RuntimeError: if whatever started this process is gone, and with it, by all odds, the first rank.
+    """
+    parent = os.getppid()
+    while not happened():
+        if os.getppid() != parent:
+            raise RuntimeError(f"waited for {what}, but the process that started this rank has ended")
+        time.sleep(0.1)

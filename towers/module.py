@@ -97,7 +97,8 @@ class TwoTower(L.LightningModule):
             length=settings["history_length"],
             dropout=settings["dropout"],
         )
-        self.intent = IntentHead(settings["dim"])
+        # Fitted afterwards, on finished states; a parameter that never gets a gradient would make ranks wait for it.
+        self.intent = IntentHead(settings["dim"]).requires_grad_(False)
         self.log_scale = nn.Parameter(torch.tensor(-float(torch.tensor(settings["temperature"]).log())))
         self.register_buffer("residual", torch.zeros(known.items, dtype=torch.int64))
         self.ndcg = NDCG(10)
