@@ -110,7 +110,7 @@ def _rounds(work: Work, module: TwoTower, data: TowerData, prepared: Prepared) -
     rounds, said = list[Best](), list[str]()
     for number in range(1, settings.rounds + 1):
         folder = work.scratch() / f"round-{number}"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)  # by whichever rank comes first
         if number > 1:
             file = folder / MINED
             said += _mine(module, data, prepared, config, file)

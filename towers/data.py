@@ -47,5 +47,6 @@ class TowerData(L.LightningDataModule):
         """Return this rank's batches of validation requests."""
         trainer = self.trainer
         assert trainer is not None
-        mine = range(trainer.global_rank, len(self.validation), trainer.world_size)
-        return DataLoader(self.validation, sampler=list(mine), batch_size=None)
+        ranks, batches = trainer.world_size, self.validation.for_ranks(trainer.world_size)
+        mine = range(trainer.global_rank, len(batches), ranks)
+        return DataLoader(batches, sampler=list(mine), batch_size=None)
