@@ -1,7 +1,5 @@
 """A step over several ranks, and in parts, is the step of one process: losses and gradients to 1e-5."""
 
-from dataclasses import asdict, replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,9 +7,8 @@ import torch
 from learning.gather import ranks as joined_ranks
 from learning.gather import share_of_mean
 from tests.processes import run_ranks
+from tests.towers.training import read_losses, read_task, train_task, with_mined, write_task
 from towers.data import Steps
-from towers.mined import Mined
-from towers.module import TwoTower
 
 STILL = {"dropout": 0.0, "id_drop": 0.0}
 KINDS = {
@@ -21,17 +18,6 @@ KINDS = {
     "exact": {"negatives": "all"},
     "parts": {"chunk_users": 2, "popular_negatives": 5, "mined_weight": 0.7},
 }
-
-
-def with_mined(data):
-    """Give two thirds of the targets some negatives, one to three each."""
-    targets, random = data.maker.targets, np.random.default_rng(5)
-    listed = np.flatnonzero(np.arange(len(targets)) % 3 > 0)
-    items = random.integers(0, 20, (len(listed), 3)).astype(np.int32)
-    items[::2, 2] = -1
-    items[::3, 1:] = -1
-    items[items == targets.item[listed][:, None]] = -1
-    data.maker = replace(data.maker, mined=Mined(targets.position[listed], items))
 
 
 def steps_of(small, **changes):
@@ -65,10 +51,7 @@ def test_ranks_have_the_loss_and_gradients_of_one_process_with_the_joined_batch(
     for kind, changes in KINDS.items():
         module, data, settings = steps_of(small, **STILL, **changes)
         whole[kind] = gradients(module, Steps(data.plan, data.maker, 0, 1)[3])
-        torch.save(
-            (dict(module.hparams["shape"]), asdict(settings), module.facts, module.state_dict(), data.plan, data.maker),
-            tmp_path / f"{kind}.task",
-        )
+        write_task(tmp_path / f"{kind}.task", module, data, settings)
     for found in run_ranks(_gradients, ranks, tmp_path):
         for kind in KINDS:
             assert_same(found[kind], whole[kind])
@@ -77,11 +60,8 @@ def test_ranks_have_the_loss_and_gradients_of_one_process_with_the_joined_batch(
 def _gradients(rank, ranks, folder):
     found = {}
     for kind in KINDS:
-        shape, settings, facts, weights, plan, maker = torch.load(folder / f"{kind}.task", weights_only=False)
-        module = TwoTower(shape, settings)
-        module.load_state_dict(weights)
-        module.attach(facts)
-        found[kind] = gradients(module, Steps(plan, maker, rank, ranks)[3])
+        module, data, _ = read_task(folder / f"{kind}.task")
+        found[kind] = gradients(module, Steps(data.plan, data.maker, rank, ranks)[3])
     return found
 
 
@@ -138,3 +118,40 @@ def test_parts_are_read_again_with_the_dropout_they_had(small, monkeypatch):
     torch.manual_seed(5)
     other = gradients(module, batch)["user.start"]
     assert not torch.allclose(other, kept["user.start"], rtol=1e-3)
+
+
+def test_a_training_over_two_ranks_is_that_of_one_process(small, tmp_path):
+    """Fifty steps of AdamW in epochs of five, with validation after each."""
+    changes = {**STILL, "popular_negatives": 5, "mined_weight": 0.7, "chunk_users": 3, "max_epochs": 10, "patience": 10}
+    write_task(tmp_path / "task", *steps_of(small, **changes))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    curve, weights = train_task(tmp_path / "task", tmp_path / "one", tmp_path / "one.losses")
+    (two_curve, two_weights), (_, others_weights) = run_ranks(_train, 2, tmp_path)
+    one, two = read_losses(tmp_path / "one.losses"), read_losses(tmp_path / "two.losses")
+    assert list(one) == list(two) == list(range(1, 51))
+    assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-4)
+    assert one[50] < one[1]
+    ndcg = [row["val_ndcg@10"] for row in curve]
+    assert [row["val_ndcg@10"] for row in two_curve] == pytest.approx(ndcg, rel=1e-12)
+    for name, one in weights.items():
+        assert torch.equal(others_weights[name], two_weights[name]), name
+        if not name.endswith("attention_in.bias"):  # softmax does not feel a key's: AdamW steps by the sign of noise
+            torch.testing.assert_close(two_weights[name], one, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def _train(rank, ranks, folder):
+    return train_task(folder / "task", folder / "two", folder / "two.losses", devices=ranks)
+
+
+def test_validation_counts_every_request_once_whatever_the_ranks(small):
+    _, data, _ = small()
+    for ranks in (1, 2, 4, 7):
+        batches = data.validation.for_ranks(ranks)
+        shares = [
+            [int(one) for n in range(rank, len(batches), ranks) for one in batches[n].request] for rank in range(ranks)
+        ]
+        assert min(map(len, shares)) > 0  # a rank without any would not come to the end of the epoch
+        assert sorted(request for share in shares for request in share) == list(range(30))
+    with pytest.raises(ValueError, match="30 validation requests cannot be divided among 31 ranks"):
+        data.validation.for_ranks(31)
