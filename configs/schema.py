@@ -280,7 +280,8 @@ class TowersConfig:
     mined_depth: int = 200
     """Nearest items of a user, just before the target, of which they are taken."""
     mined_margin: float = 0.05
-    """A near item is dropped if its cosine is above the target's less this: it may well be a choice not made yet."""
+    """A near item is dropped if its cosine is above the target's less this: it may well be a choice not made yet. -2
+    drops none."""
     mined_targets: int = 200000
     """Targets that negatives are mined for, at most, drawn evenly; 0: all."""
     mined_weight: float = 0.5
@@ -333,7 +334,8 @@ class TowersConfig:
         at_least("towers", self, 1, ("devices", "nodes"))
         at_least("towers", self, 0, ("repeats", "target_days", "uniform_negatives", "id_cap", "weight_decay"))
         at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_targets"))
-        at_least("towers", self, 0, ("mined_weight", "mined_margin"))
+        at_least("towers", self, 0, ("mined_weight",))
+        at_least("towers", self, -2, ("mined_margin",))
         at_least("towers", self, 1, ("rounds", "mined_negatives", "mined_depth"))
         above("towers", self, 0, ("popular_power", "temperature", "learning_rate", "encoder_learning_rate"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share"))

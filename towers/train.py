@@ -110,6 +110,7 @@ def train(
     resumed = scratch / "last.ckpt"
     # Batches are numbered from the first step of all, so ours does go on where it was.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated.*")  # its successor is new in torch
     trainer = L.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
