@@ -3,12 +3,15 @@
 import csv
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 SETTINGS = ("towers.tuning=frozen", "towers.negatives=pool", "towers.rounds=2", "towers.accelerator=cpu")
 SETTINGS += ("towers.max_epochs=1", "towers.mined_targets=2000")
@@ -66,3 +69,27 @@ def test_lightning_starts_the_further_processes_itself(prepared, tmp_path, ranks
     assert float(_curve(tmp_path / "run")[0]["val_ndcg@10"]) > 0
     assert not (tmp_path / "run" / "scratch" / "train-towers").exists()
     assert not list(Path(tmp_path / "run").glob(".*tmp"))
+
+
+@pytest.mark.slow
+def test_killed_in_its_second_round_a_training_goes_on_there_with_the_same_bits(prepared, tmp_path):
+    root = tmp_path / "run"
+    shutil.copytree(root, tmp_path / "whole")
+    command = (sys.executable, "-m", "pipeline.cli", "train-towers", "configs/bazaar.yaml", *prepared)
+    command += ("towers.checkpoint_steps=3",)
+    _run(*command, f"run.folder={tmp_path / 'whole'}")
+
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    rounds, deadline = root / "scratch" / "train-towers", time.monotonic() + 120
+    while not (rounds / "round-2" / "last.ckpt").is_file():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (root / "train-towers").exists()
+    said = _run(*command)
+    assert "negatives mined" not in said  # they were there
+    assert _curve(root) == _curve(tmp_path / "whole")
+    one, two = (torch.load(folder / "train-towers" / "model.ckpt") for folder in (root, tmp_path / "whole"))
+    assert all(torch.equal(one["state_dict"][name], two["state_dict"][name]) for name in two["state_dict"])
