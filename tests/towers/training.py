@@ -13,6 +13,7 @@ from torch import nn
 
 import towers.train
 from towers.data import TowerData
+from towers.masks import Equivalents
 from towers.mined import Mined
 from towers.module import TwoTower
 from towers.texts import TunedTexts
@@ -33,14 +34,15 @@ class Encoder(nn.Module):
 
 
 def with_mined(data):
-    """Give two thirds of the targets some negatives, one to three each."""
+    """Give two thirds of the targets some negatives, one to three each, and declare every item like the third next."""
     targets, random = data.maker.targets, np.random.default_rng(5)
     listed = np.flatnonzero(np.arange(len(targets)) % 3 > 0)
     items = random.integers(0, 20, (len(listed), 3)).astype(np.int32)
     items[::2, 2] = -1
     items[::3, 1:] = -1
     items[items == targets.item[listed][:, None]] = -1
-    data.maker = replace(data.maker, mined=Mined(targets.position[listed], items))
+    alike = Equivalents.of(np.arange(17), np.arange(3, 20), 20)
+    data.maker = replace(data.maker, mined=Mined(targets.position[listed], items), equivalents=alike)
 
 
 def write_task(file, module, data, settings):
