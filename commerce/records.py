@@ -1,4 +1,4 @@
-"""The files in which packages meet: requests, candidates and rankings, each with its Parquet schema.
+"""The files in which packages meet: requests, candidates, rankings and mined negatives, each with its Parquet schema.
 
 Every file carries its format and version in the schema's metadata; a reader refuses another version.
 Long tables are sorted by (request, rank) so that a request's rows lie together.
@@ -48,6 +48,15 @@ RANKINGS = pa.schema(
         ("item", pa.int32()),
         ("rank", pa.int32()),  # from 0
         ("score", pa.float32()),
+    ]
+)
+
+MINED = pa.schema(
+    [
+        ("position", pa.int64()),  # of the target event in the histories
+        ("rank", pa.int32()),  # from 0, the nearest
+        ("item", pa.int32()),  # looked right just before that event and was not chosen
+        ("score", pa.float32()),  # cosine with the user's vector at that moment
     ]
 )
 

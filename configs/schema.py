@@ -269,9 +269,27 @@ class TowersConfig:
     negatives: str = "pool"
     """``pool`` (targets of the batch and uniform draws, corrected) or ``all`` (the exact softmax)."""
     uniform_negatives: int = 4096
-    """Uniform draws in the pool."""
+    """Uniform draws in the pool of a step, over all ranks."""
+    popular_negatives: int = 0
+    """Draws in the pool by popularity, over all ranks; their chance is part of the correction."""
+    popular_power: float = 0.75
+    """Power of an item's share of the targets by which such a draw picks it."""
     pool_targets: int = 4096
-    """Most targets of the batch that enter the pool."""
+    """Most targets of the batch that enter the pool, over all ranks."""
+    rounds: int = 1
+    """Trainings one after the other. From the second on, each starts from the weights of the one before and learns with
+    negatives mined by it; the best epoch of all rounds is kept. 1: nothing is mined."""
+    mined_negatives: int = 8
+    """Mined negatives of a target, at most."""
+    mined_depth: int = 200
+    """Nearest items of a user, just before the target, of which they are taken."""
+    mined_margin: float = 0.05
+    """A near item is dropped if its cosine is above the target's less this: it may well be a choice not made yet. -2
+    drops none."""
+    mined_targets: int = 200000
+    """Targets that negatives are mined for, at most, drawn evenly; 0: all."""
+    mined_weight: float = 0.5
+    """Weight of the softmax over mined negatives beside the pool's."""
     temperature: float = 0.05
     """First value of the learnable temperature that divides the cosine."""
     tuning: str = "frozen"
@@ -279,7 +297,10 @@ class TowersConfig:
     tuned_texts: int = 128
     """Texts that a step of ``tuning: full`` encodes anew, at most, of its targets and of its queries each."""
     batch_users: int = 128
-    """Histories in a batch, on average: batches are cut so that each holds about equally many events."""
+    """Histories in a batch over all ranks, on average: batches are cut so that each holds about equally many events."""
+    chunk_users: int = 0
+    """Histories of a rank that are read and scored at once; 0: all. The gradient stays that of the whole batch, at
+    more cost: the way past memory, which gradient accumulation is not, since it would not enlarge the pool."""
     max_epochs: int = 50
     """Epochs at most."""
     patience: int = 5
@@ -302,16 +323,25 @@ class TowersConfig:
     """Devices (processes) per node."""
     nodes: int = 1
     """Nodes."""
+    strategy: str = "auto"
+    """How ranks share a training: ``ddp``, ``ddp_find_unused_parameters_true`` (for models of which some step leaves a
+    part out), or ``auto``: the second where the text encoder is trained along, else the first."""
 
     def __post_init__(self) -> None:
         one_of("towers", self, "negatives", ("pool", "all"))
         one_of("towers", self, "tuning", ("frozen", "full"))
         one_of("towers", self, "precision", PRECISIONS)
+        one_of("towers", self, "accelerator", ("auto", "cpu", "gpu"))
+        one_of("towers", self, "strategy", ("auto", "ddp", "ddp_find_unused_parameters_true"))
         at_least("towers", self, 1, ("dim", "layers", "heads", "history_length", "id_min_events", "pool_targets"))
         at_least("towers", self, 1, ("tuned_texts", "batch_users", "max_epochs", "patience", "checkpoint_steps"))
         at_least("towers", self, 1, ("devices", "nodes"))
         at_least("towers", self, 0, ("repeats", "target_days", "uniform_negatives", "id_cap", "weight_decay"))
-        above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
+        at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_targets"))
+        at_least("towers", self, 0, ("mined_weight",))
+        at_least("towers", self, -2, ("mined_margin",))
+        at_least("towers", self, 1, ("rounds", "mined_negatives", "mined_depth"))
+        above("towers", self, 0, ("popular_power", "temperature", "learning_rate", "encoder_learning_rate"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share"))
         if self.dim % self.heads:
             raise ValueError(f"towers.dim must be a multiple of towers.heads, got {self.dim} and {self.heads}")

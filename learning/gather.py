@@ -14,15 +14,22 @@ def ranks() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def leave_ranks() -> None:
+    """End this process's part in a distributed run, so that what follows is done alone."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def gather(x: Tensor) -> Tensor:
-    """Return the rows of all ranks, ``[ranks * rows, ...]``, rank 0's first; every rank must bring equally many.
+    """Return the rows of all ranks, ``[sum of rows, ...]``, rank 0's first; each rank brings as many as it has.
 
     Unlike a plain all_gather the result carries gradients: a detached one gives wrong gradients to whatever made the
-    rows (design, section 6).
+    rows (design, section 6). Rows must have one shape and type on all ranks, and either all or none of them ask for a
+    gradient.
     """
     if ranks() == 1:
         return x
-    joined: Tensor = _Gather.apply(x) if x.requires_grad else _joined(x)  # type: ignore[no-untyped-call]
+    joined: Tensor = _Gather.apply(x) if x.requires_grad else _joined(x)[0]  # type: ignore[no-untyped-call]
     return joined
 
 
@@ -41,24 +48,31 @@ def share_of_mean(weighted_sum: Tensor, count: Tensor) -> Tensor:
         weighted_sum: this rank's sum of losses, scalar.
         count: this rank's sum of weights, scalar.
     """
-    return weighted_sum * ranks() / total(count)
+    # A batch without anything to learn from has a loss and a count of 0, and must not become NaN.
+    whole = total(count)
+    return weighted_sum * ranks() / whole.clamp(min=torch.finfo(whole.dtype).tiny)
 
 
-def _joined(x: Tensor) -> Tensor:
-    parts = [torch.empty_like(x) for _ in range(ranks())]
-    dist.all_gather(parts, x.contiguous())
-    return torch.cat(parts)
+def _joined(x: Tensor) -> tuple[Tensor, list[int]]:
+    """Return all ranks' rows and how many each brought; all_gather wants equal shapes, so short parts travel padded."""
+    mine = torch.tensor([len(x)], dtype=torch.int64, device=x.device)
+    brought = [torch.empty_like(mine) for _ in range(ranks())]
+    dist.all_gather(brought, mine)
+    sizes = [int(size) for size in torch.cat(brought).tolist()]
+    sent = torch.cat([x, x.new_zeros(max(sizes) - len(x), *x.shape[1:])])
+    parts = [torch.empty_like(sent) for _ in sizes]
+    dist.all_gather(parts, sent)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]), sizes
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.rows = len(x)
-        return _joined(x)
+        joined, ctx.sizes = _joined(x)
+        return joined
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        summed = gradient.contiguous()
+        summed = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(summed)
-        first = dist.get_rank() * int(ctx.rows)
-        return summed[first : first + ctx.rows]
+        return torch.split(summed, ctx.sizes)[dist.get_rank()]

@@ -1,12 +1,13 @@
 """Training that is cut off and started again ends with the same weights and the same curve.
 
-Everything random in a step follows from (seed, step, rank); batches are numbered from the first step of all, so a
-sampler's state is one number; and what was learnt is written whole or not at all.
+What a step draws follows from (seed, step), its dropout from (seed, step, rank); batches are numbered from the first
+step of all, so a sampler's state is one number; and what was learnt is written whole or not at all.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,9 @@ class StepSampler(Sampler[int]):
         return iter(range(done, (done // self.steps + 1) * self.steps))
 
 
-def step_random(seed: int, step: int, rank: int) -> np.random.Generator:
-    """Return the generator of a step's data: draws of targets, negatives and order."""
-    return np.random.default_rng([seed, step, rank])
+def step_random(seed: int, step: int) -> np.random.Generator:
+    """Return the generator of a step's data, one and the same on every rank: draws of targets, negatives and order."""
+    return np.random.default_rng([seed, step])
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:
@@ -83,8 +84,31 @@ class Checkpoints(L.Callback):
 def save_atomic(trainer: L.Trainer, file: Path) -> None:
     """Write a Lightning checkpoint; ``file`` is whole or as it was at any moment."""
     temporary = file.with_name(f".{file.name}.tmp")
-    trainer.save_checkpoint(temporary)
+    trainer.save_checkpoint(temporary)  # ranks other than the first write nothing
     if trainer.is_global_zero:
-        with temporary.open("rb") as opened:
-            os.fsync(opened.fileno())
-        os.replace(temporary, file)
+        put_in_place(temporary, file)
+
+
+def put_in_place(temporary: Path, file: Path) -> None:
+    """Flush a finished file to disk and rename it to ``file``, in the same folder."""
+    with temporary.open("rb") as opened:
+        os.fsync(opened.fileno())
+    os.replace(temporary, file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def await_true(happened: Callable[[], bool], what: str) -> None:
+    """Wait, on a rank other than the first, for what the first one does alone; ranks share their file system.
+
+    Raises:
+        RuntimeError: if whatever started this process is gone, and with it, by all odds, the first rank.
+    """
+    parent = os.getppid()
+    while not happened():
+        if os.getppid() != parent:
+            raise RuntimeError(f"waited for {what}, but the process that started this rank has ended")
+        time.sleep(0.1)

@@ -44,9 +44,15 @@ class RunFolder:
         note = folder / "key"
         if folder.exists() and (not note.is_file() or note.read_text() != key):
             shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(key)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            write_atomic(note, key)
         return folder
+
+    def has_scratch(self, name: str, key: str) -> bool:
+        """Return whether ``scratch`` was called with this key."""
+        note = self.root / "scratch" / name / "key"
+        return note.is_file() and note.read_text() == key
 
     def manifest(self, name: str) -> dict[str, Any] | None:
         """Return the manifest of a finished stage, None before it has finished."""
@@ -58,11 +64,15 @@ class RunFolder:
 
     def open_temporary(self, name: str) -> Path:
         """Return an empty folder for a stage to write into, removing what a cut-off run left there."""
-        folder = self.root / f".{name}.tmp"
+        folder = self.temporary(name)
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
         return folder
+
+    def temporary(self, name: str) -> Path:
+        """Return where a stage's files lie while it runs."""
+        return self.root / f".{name}.tmp"
 
     def commit(self, name: str, temporary: Path, manifest: dict[str, Any]) -> Path:
         """Seal ``temporary`` with ``manifest`` (output hashes are added) and put it in the stage's place."""

@@ -11,7 +11,6 @@ import json
 import os
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from configs.errors import InputError
 from configs.schema import Config
 from pipeline.run_folder import FORMAT, RunFolder, sha256
 
@@ -116,10 +116,15 @@ STAGES = (
     Stage("register", ("tracking",), ("train-towers", "train-ranker", "evaluate", "export")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
+SHARED = ("train-towers", "embed")
+"""Stages that several ranks work on together."""
+_WHERE = {"towers": ("accelerator", "devices", "nodes", "strategy")}
+"""Settings that say where a stage runs and not what comes out: a training may go on with more ranks, or fewer."""
 
 
 def run_stages(config: Config, names: Sequence[str] = NAMES, say: Callable[[str], None] = print) -> None:
     """Run the named stages in their natural order, skipping those that are up to date."""
+    _refuse_several(names)
     run = RunFolder(Path(config.run.folder))
     run.root.mkdir(parents=True, exist_ok=True)
     for stage in STAGES:
@@ -130,7 +135,7 @@ def run_stages(config: Config, names: Sequence[str] = NAMES, say: Callable[[str]
 def run_stage(stage: Stage, config: Config, run: RunFolder, say: Callable[[str], None] = print) -> None:
     """Run one stage, or say that it is unchanged."""
     if global_rank() > 0:
-        _help_train(stage, config, run)
+        _help(stage, config, run)
         return
     for earlier in stage.after:
         run.stage(earlier)
@@ -177,16 +182,34 @@ def global_rank() -> int:
     return 0
 
 
-def _help_train(stage: Stage, config: Config, run: RunFolder) -> None:
-    """Take a rank's part in a training, writing nothing: only rank 0 seals stages.
+def _refuse_several(names: Sequence[str]) -> None:
+    """Raise InputError for many stages at once in processes that torchrun or srun started together."""
+    if len(names) == 1 or not any(name in os.environ for name in ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS")):
+        return
+    from learning.launch import started_together
+
+    if started_together() > 1:
+        raise InputError(
+            f"{started_together()} processes were started together for {len(names)} stages, most of which are for one; "
+            f"start {' and '.join(SHARED)} so, one by one, and the other stages by themselves (docs/many-gpus.md)"
+        )
+
+
+def _help(stage: Stage, config: Config, run: RunFolder) -> None:
+    """Take a further rank's part in a stage, sealing nothing: the first rank alone does.
 
     Lightning starts the same command again for each further rank, so every verb arrives here too.
     """
-    if stage.name != "train-towers":
+    if stage.name not in SHARED:
         return
     key = stage_key(stage, config, run)
-    with tempfile.TemporaryDirectory() as nowhere:
-        stage.function(Work(config, run, Path(nowhere), stage.name, key))
+    if _is_current(run, stage.name, key):
+        return
+    if stage.name == "train-towers":
+        from learning.resume import await_true
+
+        await_true(lambda: run.has_scratch(stage.name, key), "the first rank to begin training")
+    stage.function(Work(config, run, run.temporary(stage.name), stage.name, key))
     sys.exit(0)
 
 
@@ -227,6 +250,8 @@ def _settings(stage: Stage, config: Config) -> dict[str, Any]:
     for name in stage.sections:
         section, _, setting = name.partition(".")
         chosen[name] = whole[section][setting] if setting else whole[section]
+        if not setting:
+            chosen[name] = {key: value for key, value in chosen[name].items() if key not in _WHERE.get(section, ())}
     return chosen
 
 

@@ -64,6 +64,7 @@ class Prepared:
         id_min_events: int,
         popularity: bool,
         shares: NDArray[np.float64] | None = None,
+        chances: NDArray[np.float64] | None = None,
     ) -> Catalogue:
         """Return the shop as the towers read it; texts are encoded, or come from the cache.
 
@@ -73,6 +74,7 @@ class Prepared:
             id_min_events: trainable events from which an item has an id residual.
             popularity: whether the item tower is told how often items were chosen.
             shares: ``[items]``, each item's share among the trained targets; only training needs it.
+            chances: ``[items]``, each item's chance in a draw by popularity; only training needs it.
         """
         folder, texts, queries = self.folder, self.item_texts, self.query_texts
         vectors = torch.from_numpy(folder_vectors(texts, encoder, text, kind="item"))
@@ -91,6 +93,7 @@ class Prepared:
             torch.from_numpy(asked) if asked is not None else torch.zeros(0, vectors.shape[1]),
             UserFeatures(*_features(folder / "users_features")),
             torch.from_numpy(shares if shares is not None else np.zeros(len(texts))),
+            torch.from_numpy(chances if chances is not None else np.zeros(len(texts))),
             torch.from_numpy(availability["from"]),
             torch.from_numpy(availability["until"]),
         )

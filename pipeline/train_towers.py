@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,26 +21,33 @@ from commerce.records import Requests
 from commerce.seen import drop_seen
 from configs.schema import Config, TowersConfig
 from learning.encoder_folder import EncoderFolder
+from learning.gather import leave_ranks
 from learning.language_model import load_text_encoder
+from learning.resume import await_true
 from learning.tokens import load_tokenizer, token_ids
 from pipeline.encoders import TUNED, prepared_encoder, write_tuned
 from pipeline.intents import fit_intent_head
 from pipeline.loggers import training_loggers
-from pipeline.stage import Outcome, Work
+from pipeline.mining import mine_negatives
+from pipeline.stage import Outcome, Work, global_rank
 from pipeline.tower_inputs import Prepared
-from towers.batches import BatchMaker, PoolPlan
+from towers.batches import BatchMaker
 from towers.catalogue import Catalogue
 from towers.data import TowerData
 from towers.masks import Equivalents
+from towers.mined import Mined
 from towers.module import TwoTower
+from towers.pool import PoolPlan, popularity_chances
 from towers.targets import Targets
 from towers.texts import TunedTexts
-from towers.train import save_model, train, write_curve
+from towers.train import Best, load_best, save_model, train, write_curve
 from towers.validation import AskedBatches
 from towers.windows import WindowPlan
 
 # Declared relations whose items are one choice: neither is a negative of the other.
 _EQUIVALENT = ("variant",)
+MINED = "mined.parquet"
+"""Negatives that a round learns with."""
 
 
 def train_towers(work: Work) -> Outcome:
@@ -47,23 +55,30 @@ def train_towers(work: Work) -> Outcome:
     settings, seed = work.config.towers, work.config.run.seed
     started, cpu = time.perf_counter(), time.process_time()
     prepared = Prepared.open(work.run.stage("prepare"))
-    data, shares = _data(work, prepared)
+    data, shares, chances = _data(work, prepared)
     encoder = prepared_encoder(work.run, work.config.text)
-    catalogue = prepared.catalogue(encoder, work.config.text, settings.id_min_events, settings.popularity, shares)
+    catalogue = prepared.catalogue(
+        encoder, work.config.text, settings.id_min_events, settings.popularity, shares, chances
+    )
 
     L.seed_everything(seed, verbose=False)
     module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
     module.attach(catalogue, steps=data.plan.steps * settings.max_epochs)
     if settings.tuning == "full":
         module.tune(*_tuned_texts(prepared, encoder, catalogue, settings.tuned_texts))
-    loggers = training_loggers(work.config.tracking, work.run.root / "logs")
-    best = train(module, data, settings, seed, work.scratch(), loggers)
+    rounds, mined = _rounds(work, module, data, prepared)
+    if global_rank() > 0:
+        return Outcome([])
+    best = max(rounds, key=lambda one: one.value)
+    load_best(module, best)
     intents = fit_intent_head(module, prepared, data.validation.requests, seed)
 
-    write_curve(best.curve, work.out / "curves.csv")
+    curve, first_epochs = _joined_curve([one.curve for one in rounds])
+    best_epoch = first_epochs[rounds.index(best)] + best.epoch
+    write_curve(curve, work.out / "curves.csv")
     summary = {
-        "best_epoch": best.epoch,
-        "epochs": len(best.curve),
+        "best_epoch": best_epoch,
+        "epochs": len(curve),
         "val_ndcg@10": best.value,
         "fit_requests": len(data.validation.requests),
         "temperature": 1.0 / module.scale.item(),
@@ -76,11 +91,71 @@ def train_towers(work: Work) -> Outcome:
         write_tuned(module.item_texts.encoder, encoder, work.out / TUNED)
     return Outcome(
         [
-            f"best of {len(best.curve)} epochs: {best.epoch + 1}, NDCG@10 {best.value:.4f} on "
+            *mined,
+            f"best of {len(curve)} epochs: {best_epoch + 1}, NDCG@10 {best.value:.4f} on "
             f"{len(data.validation.requests):,} fit requests",
             *intents,
         ]
     )
+
+
+def _rounds(work: Work, module: TwoTower, data: TowerData, prepared: Prepared) -> tuple[list[Best], list[str]]:
+    """Train in rounds, each but the first with negatives mined by the one before; return the best of each.
+
+    What a finished round left in scratch, its weights and its curve, is taken as it is, so a run that was cut off
+    goes on in the round in which it was.
+    """
+    config, settings, seed = work.config, work.config.towers, work.config.run.seed
+    logs, plan, maker = work.run.root / "logs", data.plan, data.maker
+    rounds, said = list[Best](), list[str]()
+    for number in range(1, settings.rounds + 1):
+        folder = work.scratch() / f"round-{number}"
+        folder.mkdir(exist_ok=True)  # by whichever rank comes first
+        if number > 1:
+            file = folder / MINED
+            said += _mine(module, data, prepared, config, file)
+            data.maker = replace(maker, mined=Mined.read(file))
+            data.plan = replace(plan, seed=seed + number - 1)  # else the round would see the batches of the first
+            if global_rank() == 0:
+                shutil.copy(file, work.out / f"round-{number}-{MINED}")
+        loggers = training_loggers(config.tracking, logs if number == 1 else logs / f"round-{number}")
+        rounds.append(train(module, data, settings, seed + number - 1, folder, loggers))
+    leave_ranks()
+    return rounds, said
+
+
+def _mine(module: TwoTower, data: TowerData, prepared: Prepared, config: Config, file: Path) -> list[str]:
+    """Mine with the towers as they are, unless it was done before; the first rank does, the others wait."""
+    if global_rank() > 0:
+        await_true(file.is_file, str(file))
+    if file.is_file():
+        return []
+    maker = data.maker
+    choices = Targets.of(prepared.histories, prepared.cuts, config.prepare.targets)
+    return [
+        mine_negatives(
+            module,
+            prepared.histories,
+            maker.targets,
+            choices,
+            maker.equivalents,
+            config.towers,
+            config.run.seed,
+            file,
+        )
+    ]
+
+
+def _joined_curve(curves: list[list[dict[str, float]]]) -> tuple[list[dict[str, float]], list[int]]:
+    """Return the curves of rounds end to end, epochs and steps counted on, and the first epoch of each round."""
+    joined, first = list[dict[str, float]](), list[int]()
+    for number, curve in enumerate(curves, start=1):
+        steps = int(joined[-1]["step"]) if joined else 0
+        first.append(len(joined))
+        for row in curve:
+            counted = {"epoch": first[-1] + row["epoch"], "step": steps + row["step"]}
+            joined.append({**row, **counted, **({"round": number} if len(curves) > 1 else {})})
+    return joined, first
 
 
 def _tuned_texts(
@@ -99,22 +174,24 @@ def _tuned_texts(
     )
 
 
-def _data(work: Work, prepared: Prepared) -> tuple[TowerData, NDArray[np.float64]]:
-    """Return what a training reads, and each item's share among its targets."""
+def _data(work: Work, prepared: Prepared) -> tuple[TowerData, NDArray[np.float64], NDArray[np.float64]]:
+    """Return what a training reads, each item's share among its targets, and its chance in a draw by popularity."""
     config, settings = work.config, work.config.towers
     histories, cuts = prepared.histories, prepared.cuts
     items = pq.read_metadata(prepared.folder / "item_texts.parquet").num_rows
     since = _since(histories, cuts, settings.target_days)
     targets = Targets.of(histories, cuts, config.prepare.targets, repeats=settings.repeats, since=since)
     exact = settings.negatives == "all"
-    ranks = settings.devices * settings.nodes
-    pool = PoolPlan(items, exact, settings.pool_targets, settings.uniform_negatives, padded=ranks > 1)
-    plan = _plan(targets, histories, cuts, since, settings, ranks, config.run.seed)
-    maker = BatchMaker(histories, targets, _equivalents(work.run.stage("ingest"), items), pool)
+    plan = _plan(targets, histories, cuts, since, settings, config.run.seed)
     starts = histories.offsets[:-1].copy()
     starts[plan.users] = plan.start
     shares = np.zeros(items) if exact else targets.shares(items, histories, starts, cuts)
-    return TowerData(plan, maker, _validation(config, prepared)), shares
+    chances = popularity_chances(shares, settings.popular_power)
+    pool = PoolPlan(
+        items, exact, settings.pool_targets, settings.uniform_negatives, settings.popular_negatives, chances
+    )
+    maker = BatchMaker(histories, targets, _equivalents(work.run.stage("ingest"), items), pool)
+    return TowerData(plan, maker, _validation(config, prepared)), shares, chances
 
 
 def _since(histories: Histories, cuts: NDArray[np.int64], days: float) -> int:
@@ -131,7 +208,6 @@ def _plan(
     cuts: NDArray[np.int64],
     since: int,
     settings: TowersConfig,
-    ranks: int,
     seed: int,
 ) -> WindowPlan:
     """Return the windows of all users who have a target, from the first event that foretells one."""
@@ -141,7 +217,7 @@ def _plan(
         early = np.array([histories.end_before(int(user), since) for user in users])
         # Half a window of what came before, so that no state that is trained has seen next to nothing.
         start = np.maximum(start, early - settings.history_length // 2)
-    return WindowPlan(users, start, cuts[users], settings.history_length, settings.batch_users * ranks, seed)
+    return WindowPlan(users, start, cuts[users], settings.history_length, settings.batch_users, seed)
 
 
 def _validation(config: Config, prepared: Prepared) -> AskedBatches:

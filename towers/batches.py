@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from commerce.columns import NO_QUERY
 from commerce.histories import Events, Histories
 from commerce.state import TowerInputs, tower_inputs
 from towers.masks import Equivalents
+from towers.mined import Mined
+from towers.pool import PoolPlan
 from towers.targets import Targets
 from towers.windows import Windows
 
@@ -48,46 +51,36 @@ class Batch:
     moment: Tensor
     """``[rows]`` int64: when the target was chosen, microseconds."""
     pool: Tensor
-    """``[pool]`` int64: codes of the negatives, distinct; -1 is padding."""
+    """``[pool]`` int64: codes of this rank's share of the negatives; no two ranks have one in common."""
     drawn: Tensor
-    """``[]`` int64: targets drawn into the pool."""
+    """``[]`` int64: targets drawn into the pool of all ranks."""
     others: Tensor
     """``[pairs, 2]`` int64: (user of the batch, code) of items that the user chose in or right after the window."""
     equivalents: Tensor
     """``[pairs, 2]`` int64: (trained row, code) of items equivalent to its target."""
+    mined: Tensor
+    """``[rows, mined]`` int64: row in ``encoded`` + 1 of each state's mined negatives, 0 for none."""
+
+    def parts(self, users: int) -> Iterator[Batch]:
+        """Yield the batch in parts of so many users; what all have in common (items, queries, pool) stays whole."""
+        for start in range(0, len(self.user), users):
+            part = slice(start, start + users)
+            of_part = (self.row >= start) & (self.row < start + users)
+            others = self.others[(self.others[:, 0] >= start) & (self.others[:, 0] < start + users)]
+            equivalents = self.equivalents[of_part[self.equivalents[:, 0]]]
+            number = of_part.cumsum(0) - 1  # of a trained row among those of the part
+            yield replace(
+                self,
+                **{name: getattr(self, name)[part] for name in ("user", "item", "query", "action", "gap")},
+                **{name: getattr(self, name)[of_part] for name in ("place", "target", "weight", "moment", "mined")},
+                row=self.row[of_part] - start,
+                others=others - others.new_tensor([start, 0]),
+                equivalents=torch.stack([number[equivalents[:, 0]], equivalents[:, 1]], dim=1),
+            )
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
         return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
-
-
-@dataclass(frozen=True)
-class PoolPlan:
-    """How the negatives of a step are found."""
-
-    items: int
-    """Size of the catalogue."""
-    exact: bool
-    """Every item of the catalogue is a negative."""
-    most_targets: int = 0
-    """Targets of the batch that enter the pool, at most."""
-    uniform: int = 0
-    """Uniform draws."""
-    padded: bool = False
-    """Pad the pool to its largest size, on which several ranks must agree."""
-
-    def draw(self, targets: Codes, random: np.random.Generator) -> tuple[Codes, int]:
-        """Return the distinct items of a pool (int64, ascending, -1 padding last) and the targets drawn into it."""
-        if self.exact:
-            return np.arange(self.items), len(targets)
-        kept = targets
-        if len(targets) > self.most_targets:
-            kept = random.choice(targets, self.most_targets, replace=False)
-        pool = np.unique(np.append(kept, random.integers(0, self.items, self.uniform)))
-        size = self.most_targets + self.uniform
-        if self.padded:
-            pool = np.append(pool, np.full(size - len(pool), -1))
-        return pool, len(kept)
 
 
 @dataclass(frozen=True)
@@ -98,15 +91,36 @@ class BatchMaker:
     targets: Targets
     equivalents: Equivalents
     pool: PoolPlan
+    mined: Mined | None = None
+    """Negatives found by search, from the second round on."""
 
-    def make(self, windows: Windows, random: np.random.Generator) -> Batch:
-        """Return the batch of some windows."""
-        inputs = self._inputs(windows, random)
+    def make(self, windows: Windows, random: np.random.Generator, rank: int = 0, ranks: int = 1) -> Batch:
+        """Return a rank's share of the batch of some windows.
+
+        Everything is drawn for the whole batch, alike on every rank, and then divided: so the batch, its targets and
+        its pool do not depend on how many ranks there are.
+        """
+        shuffle = random.random(int((windows.stop - windows.start).sum()))
         row, place, first = self._states(windows)
         chosen = self.targets.draw(first, random)
+        pool, drawn = self.pool.draw(self.targets.item[chosen].astype(np.int64), random)
+        weight = self.targets.weight[chosen]
+
+        if ranks > 1:
+            users = np.arange(rank, len(windows), ranks)
+            if not len(users):
+                # A rank must take part in every step: it reads the first window and learns nothing from it.
+                users, weight = np.array([0]), np.zeros_like(weight)
+            mine = np.isin(row, users)
+            row, place, chosen, weight = np.searchsorted(users, row[mine]), place[mine], chosen[mine], weight[mine]
+            shuffle = shuffle[_events_of(windows, users)]
+            windows = windows.rows(users)
+            pool = pool if self.pool.exact else pool[rank::ranks]
+
+        inputs = self._inputs(windows, shuffle)
         target = self.targets.item[chosen].astype(np.int64)
-        pool, drawn = self.pool.draw(target, random)
-        encoded = pool if self.pool.exact else self._needed(inputs.item, target, pool)
+        mined = self._mined(chosen)
+        encoded = pool if self.pool.exact else _distinct(inputs.item, target, pool, mined)
         asked = np.unique(inputs.query[inputs.query != NO_QUERY])
         arrays = {
             "encoded": encoded,
@@ -119,24 +133,25 @@ class BatchMaker:
             "row": row,
             "place": place,
             "target": np.searchsorted(encoded, target),
-            "weight": self.targets.weight[chosen],
+            "weight": weight,
             "moment": self.targets.time[chosen],
             "pool": pool,
             "drawn": np.asarray(drawn),
             "others": self._others(windows, row, chosen),
             "equivalents": self.equivalents.pairs(target),
+            "mined": _number(mined, encoded),
         }
         return Batch(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
 
-    def _inputs(self, windows: Windows, random: np.random.Generator) -> TowerInputs:
-        """Return what is read; events of one (user, time) come in a new order every time."""
+    def _inputs(self, windows: Windows, shuffle: NDArray[np.float64]) -> TowerInputs:
+        """Return what is read; events of one (user, time) come in the order of ``shuffle``, ``[events]``."""
         lengths = windows.stop - windows.start
         row = np.repeat(np.arange(len(windows)), lengths)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         position = np.arange(len(row)) - offsets[row] + windows.start[row]
         # Rows and times are in order already, so sorting by them and chance only shuffles inside groups.
         time = self.histories.time[position]
-        position = position[np.lexsort((random.random(len(row)), time, row))]
+        position = position[np.lexsort((shuffle, time, row))]
         columns = [getattr(self.histories, name)[position] for name in ("item", "action", "time", "query")]
         events = [Events(*(column[offsets[n] : offsets[n + 1]] for column in columns)) for n in range(len(windows))]
         return tower_inputs(events, max(1, int(lengths.max())))
@@ -166,9 +181,26 @@ class BatchMaker:
         nth = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
         return np.stack([user, self.targets.item[low[user] + nth].astype(np.int64)], axis=1)
 
-    def _needed(self, read: Codes, target: Codes, pool: Codes) -> Codes:
-        needed = np.unique(np.concatenate([read.ravel(), target, pool]))
-        return needed[needed >= 0]
+    def _mined(self, chosen: Codes) -> Codes:
+        """Return the codes of mined negatives of targets, ``[rows, mined]``, -1 for none."""
+        if self.mined is None:
+            return np.zeros((len(chosen), 0), dtype=np.int64)
+        return self.mined.of(self.targets.position[chosen])
+
+
+def _events_of(windows: Windows, rows: Codes) -> Codes:
+    """Return where the events of some windows stand among those of all, laid end to end."""
+    lengths = windows.stop - windows.start
+    starts = np.cumsum(lengths) - lengths
+    counts = lengths[rows]
+    nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(np.repeat(starts[rows], counts) + nth)
+
+
+def _distinct(*codes: Codes) -> Codes:
+    """Return the distinct codes that are not below 0, ascending."""
+    needed = np.unique(np.concatenate([one.ravel() for one in codes]))
+    return needed[needed >= 0]
 
 
 def _number(codes: Codes, known: Codes) -> Codes:

@@ -40,6 +40,8 @@ class Catalogue:
     users: UserFeatures
     shares: Tensor
     """``[items]`` float64: share of each item among the targets that training draws."""
+    chances: Tensor
+    """``[items]`` float64: chance of each item in one draw of a negative by popularity."""
     since: Tensor
     """``[items]`` int64 microseconds: available from then."""
     until: Tensor
@@ -58,6 +60,7 @@ class Catalogue:
             self.queries.to(device),
             self.users.to(device),
             self.shares.to(device),
+            self.chances.to(device),
             self.since.to(device),
             self.until.to(device),
         )

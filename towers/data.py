@@ -25,8 +25,7 @@ class Steps(Dataset[Batch]):
         epoch, nth = divmod(step, self.plan.steps)
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self.plan.batches(epoch)
-        mine = self._batches[nth].part(self.rank, self.ranks)
-        return self.maker.make(mine, step_random(self.plan.seed, step, self.rank))
+        return self.maker.make(self._batches[nth], step_random(self.plan.seed, step), self.rank, self.ranks)
 
 
 class TowerData(L.LightningDataModule):
@@ -48,5 +47,6 @@ class TowerData(L.LightningDataModule):
         """Return this rank's batches of validation requests."""
         trainer = self.trainer
         assert trainer is not None
-        mine = range(trainer.global_rank, len(self.validation), trainer.world_size)
-        return DataLoader(self.validation, sampler=list(mine), batch_size=None)
+        ranks, batches = trainer.world_size, self.validation.for_ranks(trainer.world_size)
+        mine = range(trainer.global_rank, len(batches), ranks)
+        return DataLoader(batches, sampler=list(mine), batch_size=None)

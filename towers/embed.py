@@ -5,25 +5,51 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from commerce.columns import INTENTS
 from towers.module import TwoTower
-from towers.validation import AskedBatches
+from towers.validation import Asked, AskedBatches
 
 Floats = NDArray[np.float32]
-_ITEMS_AT_ONCE = 16_384
+_ITEMS_AT_ONCE = 4096
+
+
+def item_blocks(items: int) -> list[slice]:
+    """Return stretches of item codes that are embedded at once."""
+    return [slice(start, min(start + _ITEMS_AT_ONCE, items)) for start in range(0, items, _ITEMS_AT_ONCE)]
 
 
 @torch.no_grad()
+def embed_block(module: TwoTower, block: slice) -> Floats:
+    """Return the vectors of a stretch of the attached catalogue, float32 ``[block, dim]``, unit length."""
+    module.eval()
+    vectors: Floats = module.encode_items(torch.arange(block.start, block.stop)).numpy()
+    return vectors
+
+
 def embed_items(module: TwoTower) -> Floats:
     """Return the vectors of all items of the attached catalogue, float32 ``[items, dim]``, unit length."""
-    module.eval()
-    codes = torch.arange(len(module.facts.items))
-    parts = [module.encode_items(part) for part in torch.split(codes, _ITEMS_AT_ONCE)]
-    return torch.cat(parts).numpy()
+    return np.concatenate([embed_block(module, block) for block in item_blocks(len(module.facts.items))])
 
 
 @torch.no_grad()
+def embed_batch(module: TwoTower, items: Tensor, batch: Asked) -> tuple[Floats, Floats, Floats]:
+    """Return what the user tower makes of some requests.
+
+    Args:
+        module: with its catalogue attached.
+        items: ``[items, dim]``, all item vectors.
+        batch: the requests.
+
+    Returns: ``(vectors, intents, states)``, float32 ``[batch, dim]``, ``[batch, 3]`` and ``[batch, dim]``.
+    """
+    module.eval()
+    states = module.read(batch, items, module.encode_asked(batch))
+    last = states[torch.arange(len(batch.user)), batch.count]
+    return module.user.vectors(last).numpy(), module.intent(last).numpy(), last.numpy()
+
+
 def embed_users(module: TwoTower, items: Floats, batches: AskedBatches) -> tuple[Floats, Floats, Floats]:
     """Return what the user tower makes of requests.
 
@@ -35,16 +61,12 @@ def embed_users(module: TwoTower, items: Floats, batches: AskedBatches) -> tuple
     Returns: ``(vectors, intents, states)``, float32 ``[requests, dim]``, ``[requests, 3]`` and ``[requests, dim]``,
     in the order of the requests.
     """
-    module.eval()
     dim, size = items.shape[1], len(batches.requests)
     vectors, states = np.zeros((size, dim), dtype=np.float32), np.zeros((size, dim), dtype=np.float32)
     intents = np.zeros((size, len(INTENTS)), dtype=np.float32)
     known = torch.from_numpy(items)
     for number in range(len(batches)):
         batch = batches[number]
-        last = module.read(batch, known)[torch.arange(len(batch.user)), batch.count]
         rows = batch.request.numpy()
-        vectors[rows] = module.user.vectors(last).numpy()
-        intents[rows] = module.intent(last).numpy()
-        states[rows] = last.numpy()
+        vectors[rows], intents[rows], states[rows] = embed_batch(module, known, batch)
     return vectors, intents, states

@@ -49,6 +49,7 @@ def fit_intents(head: IntentHead, states: Tensor, labels: Tensor, decay: float =
         labels: ``[moments]`` int64, codes of ``INTENTS``.
         decay: strength of the pull towards equal chances.
     """
+    head.requires_grad_(True)
     head.mean.copy_(states.mean(dim=0))
     head.deviation.copy_(states.std(dim=0).clamp(min=1e-4))
 

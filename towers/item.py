@@ -33,8 +33,8 @@ class ItemInputs:
     def __len__(self) -> int:
         return len(self.text)
 
-    def rows(self, rows: Tensor) -> ItemInputs:
-        """Return the inputs of some items; ``rows`` is int64 ``[chosen]``."""
+    def rows(self, rows: Tensor | slice) -> ItemInputs:
+        """Return the inputs of some items; ``rows`` is int64 ``[chosen]``, or a stretch."""
         return ItemInputs(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
     def to(self, device: torch.device | str) -> ItemInputs:

@@ -13,25 +13,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def pool_chance(share: Tensor, drawn: int, catalogue: int, uniform: int) -> Tensor:
+def pool_chance(
+    share: Tensor, drawn: int, catalogue: int, uniform: int, popular: int = 0, chance: Tensor | None = None
+) -> Tensor:
     """Return the chance of each item to be in the pool of a step.
 
-    The pool holds the distinct items among ``drawn`` targets and ``uniform`` draws from the catalogue, so an item
-    misses it only if every draw misses it (design: p(y) = 1 - (1 - q)^n (1 - 1/V)^M).
+    The pool holds the distinct items among ``drawn`` targets, ``uniform`` draws from the catalogue and ``popular``
+    draws by popularity, so an item misses it only if every draw misses it
+    (design: p(y) = 1 - (1 - q)^n (1 - 1/V)^M, and a factor (1 - r)^P more for the draws by popularity).
 
     Args:
         share: ``[items]``, the item's share among all trained targets, q.
         drawn: targets drawn into the pool, n.
         catalogue: number of items, V.
         uniform: uniform draws, M.
+        popular: draws by popularity, P.
+        chance: ``[items]``, the item's chance in one draw by popularity, r; only where there are such draws.
 
     Returns: ``[items]``, float64 in (0, 1].
     """
     # log1p keeps the tiny shares of a large catalogue, which 1 - (1 - q)^n would round away.
-    missed = drawn * torch.log1p(-share.double().clamp(max=1 - 1e-12))
+    missed = drawn * _log_missed(share)
     if uniform:
-        missed = missed + uniform * torch.log1p(torch.tensor(-1.0 / max(catalogue, 2), dtype=torch.float64))
+        missed = missed + uniform * _log_missed(torch.tensor(1.0 / max(catalogue, 2), dtype=torch.float64))
+    if popular and chance is not None:
+        missed = missed + popular * _log_missed(chance)
     return -torch.expm1(missed)
+
+
+def _log_missed(chance: Tensor) -> Tensor:
+    """Return log(1 - chance)."""
+    return torch.log1p(-chance.double().clamp(max=1 - 1e-12))
 
 
 def pool_loss(
@@ -85,6 +97,31 @@ def catalogue_loss(
     own = own_score(users, F.embedding(targets, items), scale)
     whole = log_sum_exp(users * scale, items, None, excluded)
     return ((whole - own) * weights).sum()
+
+
+def mined_loss(
+    users: Tensor, positives: Tensor, mined: Tensor, absent: Tensor, weights: Tensor, scale: Tensor
+) -> Tensor:
+    """Cross-entropy of picking each row's own item out of itself and its mined negatives, uncorrected.
+
+    Mined items are chosen for being near, so there is no chance to correct by: this is a second softmax beside the
+    pool's, which alone stands for the catalogue.
+
+    Args:
+        users: ``[rows, dim]``.
+        positives: ``[rows, dim]``.
+        mined: ``[rows, mined, dim]``, each row's negatives.
+        absent: ``[rows, mined]``, bool: true where a row has fewer.
+        weights: ``[rows]``.
+        scale: scalar.
+
+    Returns: sum over rows of weight x loss in nats, a scalar; a row without mined negatives adds nothing.
+    """
+    own = own_score(users, positives, scale)
+    scores = torch.einsum("rd,rmd->rm", users.float() * scale, mined.float())
+    # Not -inf: a row without any negative would become NaN; exp(-1e4) is 0 all the same.
+    others = scores.masked_fill(absent, -1e4).logsumexp(dim=1)
+    return ((torch.logaddexp(own, others) - own) * weights).sum()
 
 
 def own_score(users: Tensor, positives: Tensor, scale: Tensor) -> Tensor:

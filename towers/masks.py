@@ -45,7 +45,7 @@ def excluded(
     """Return where an item of the pool is no negative of a row, bool ``[rows, pool]``.
 
     Args:
-        pool: ``[pool]`` int64 item codes, distinct, or -1 for padding and repeats, which are nobody's negatives.
+        pool: ``[pool]`` int64 item codes, distinct.
         target: ``[rows]`` int64 codes.
         row: ``[rows]`` int64: which user of the batch each row belongs to.
         users: users in the batch.
@@ -53,35 +53,25 @@ def excluded(
         equivalents: ``[pairs, 2]`` int64: (row, code) of the targets' equivalents.
         items: size of the catalogue.
     """
-    place = torch.full((items + 1,), -1, dtype=torch.int64, device=pool.device)
-    place[pool] = torch.arange(len(pool), device=pool.device)  # -1 writes to the spare last row
-    place[-1] = -1
+    place = torch.full((items,), -1, dtype=torch.int64, device=pool.device)
+    place[pool] = torch.arange(len(pool), device=pool.device)
     by_user = _mark(others, place, users, len(pool))
     mask = by_user[row]
     _mark_into(mask, torch.stack([torch.arange(len(target), device=pool.device), target], dim=1), place)
     _mark_into(mask, equivalents, place)
-    return mask.logical_or_(pool < 0)
+    return mask
 
 
 def not_available(pool: Tensor, moment: Tensor, since: Tensor, until: Tensor) -> Tensor:
     """Return where an item of the pool was not on offer when the row's target was chosen, bool ``[rows, pool]``.
 
     Args:
-        pool: ``[pool]`` int64 codes, -1 for padding.
+        pool: ``[pool]`` int64 codes.
         moment: ``[rows]`` int64 microseconds.
         since: ``[items]`` int64: available from then.
         until: ``[items]`` int64: not available from then on.
     """
-    known = pool.clamp(min=0)
-    return (since[known] > moment[:, None]) | (until[known] <= moment[:, None])
-
-
-def repeats(pool: Tensor) -> Tensor:
-    """Return where a code stands a second time in a pool joined from several ranks, bool ``[pool]``."""
-    order = torch.argsort(pool, stable=True)
-    again = torch.zeros_like(pool, dtype=torch.bool)
-    again[order[1:]] = pool[order[1:]] == pool[order[:-1]]
-    return again
+    return (since[pool] > moment[:, None]) | (until[pool] <= moment[:, None])
 
 
 def _mark(pairs: Tensor, place: Tensor, rows: int, width: int) -> Tensor:

@@ -9,22 +9,35 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from learning.gather import gather, ranks, share_of_mean, total
+from learning.gather import gather, share_of_mean, total
 from learning.metrics import NDCG
 from learning.optimizer import parameter_groups, warmup_cosine
 from towers.batches import Batch
 from towers.catalogue import Catalogue
 from towers.intent import IntentHead
 from towers.item import ItemTower
-from towers.losses import catalogue_loss, pool_chance, pool_loss
-from towers.masks import excluded, not_available, repeats
+from towers.losses import catalogue_loss, mined_loss, pool_chance, pool_loss
+from towers.masks import excluded, not_available
 from towers.texts import TunedTexts, mix
 from towers.user import UserTower
 from towers.validation import Asked
 
 # exp(4.6) = 100: a temperature below .01 makes one near miss outweigh everything (CLIP, Radford et al. 2021).
 _LARGEST_LOG_SCALE = 4.6
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """What every state of a step is told apart from, alike on every rank."""
+
+    vectors: Tensor
+    """``[pool, dim]``."""
+    codes: Tensor
+    """``[pool]`` int64, distinct."""
+    log_chance: Tensor | None
+    """``[pool]``: log p of each being in the pool; None for the whole catalogue, which needs no correction."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,8 @@ class TwoTower(L.LightningModule):
             length=settings["history_length"],
             dropout=settings["dropout"],
         )
-        self.intent = IntentHead(settings["dim"])
+        # Fitted afterwards, on finished states; a parameter that never gets a gradient would make ranks wait for it.
+        self.intent = IntentHead(settings["dim"]).requires_grad_(False)
         self.log_scale = nn.Parameter(torch.tensor(-float(torch.tensor(settings["temperature"]).log())))
         self.register_buffer("residual", torch.zeros(known.items, dtype=torch.int64))
         self.ndcg = NDCG(10)
@@ -129,16 +143,23 @@ class TwoTower(L.LightningModule):
         return share_of_mean(loss, count)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the sum of weighted losses over the batch's trained states, and the sum of weights."""
+        """Return the sum of weighted losses over the batch's trained states, and the sum of weights.
+
+        With ``chunk_users`` histories are read and scored in parts. Of a part only its loss stays; what led to it is
+        computed again, with the same dropout, when its gradient is due (GradCache, Gao et al. 2021, by activation
+        checkpointing). The pool is whole for every part, so parts change memory and time and nothing else.
+        """
         items = self.encode_items(batch.encoded, batch.encoded[batch.target])
-        states = self.read(batch, items)[batch.row, batch.place]
-        users = self.user.vectors(states)
-        if self.settings["negatives"] == "all":
-            mask = self._excluded(batch, batch.pool)
-            loss = catalogue_loss(users, items, batch.target, batch.weight, self.scale, mask)
-        else:
-            loss = self._pool_loss(batch, users, items)
-        return loss, batch.weight.sum()
+        queries = self.encode_asked(batch)
+        negatives = self._negatives(batch, items)
+        chunk = self.settings["chunk_users"]
+        if not chunk:
+            return self._part_loss(batch, items, queries, negatives), batch.weight.sum()
+        parts = [
+            checkpoint(self._part_loss, part, items, queries, negatives, use_reentrant=False)
+            for part in batch.parts(chunk)
+        ]
+        return torch.stack(parts).sum(), batch.weight.sum()
 
     def encode_items(self, codes: Tensor, positives: Tensor | None = None) -> Tensor:
         """Return item vectors, ``[codes, dim]``.
@@ -155,7 +176,11 @@ class TwoTower(L.LightningModule):
                 fresh, vectors = self.item_texts.fresh(positives)
                 text = mix(text, torch.searchsorted(codes, fresh), vectors)
             inputs = replace(inputs, text=text)
-        return self.item.encode(inputs)
+        chunk = self.settings["chunk_users"] * self.settings["history_length"]
+        if not (chunk and torch.is_grad_enabled()):
+            return self.item.encode(inputs)
+        parts = [inputs.rows(slice(start, start + chunk)) for start in range(0, len(codes), chunk)]
+        return torch.cat([checkpoint(self.item.encode, part, use_reentrant=False) for part in parts])
 
     def encode_queries(self, codes: Tensor) -> Tensor:
         """Return query text vectors, ``[codes, text_dim]``, of query codes ``[codes]``, ascending."""
@@ -167,34 +192,55 @@ class TwoTower(L.LightningModule):
         fresh, vectors = self.query_texts.fresh(codes)
         return mix(stale, torch.searchsorted(codes, fresh), vectors)
 
-    def read(self, batch: Batch | Asked, items: Tensor) -> Tensor:
-        """Return the states of a batch's users, ``[batch, length + 1, dim]``; ``items``: the vectors it refers to."""
+    def encode_asked(self, batch: Batch | Asked) -> Tensor:
+        """Return the projected vectors of a batch's queries, ``[asked, dim]``."""
+        return self.user.query(self.encode_queries(batch.asked))  # type: ignore[no-any-return]
+
+    def read(self, batch: Batch | Asked, items: Tensor, queries: Tensor) -> Tensor:
+        """Return the states of a batch's users, ``[batch, length + 1, dim]``.
+
+        Args:
+            batch: histories.
+            items: ``[encoded, dim]``, the item vectors that it refers to.
+            queries: ``[asked, dim]`` of ``encode_asked``.
+        """
         events = F.embedding(batch.item, F.pad(items, (0, 0, 1, 0)))
-        asked = self.user.query(self.encode_queries(batch.asked))
-        queries = F.embedding(batch.query, F.pad(asked, (0, 0, 1, 0)))
-        states: Tensor = self.user.states(events, queries, batch.action, batch.gap, *self.facts.users.rows(batch.user))
+        searches = F.embedding(batch.query, F.pad(queries, (0, 0, 1, 0)))
+        states: Tensor = self.user.states(events, searches, batch.action, batch.gap, *self.facts.users.rows(batch.user))
         return states
 
-    def _pool_loss(self, batch: Batch, users: Tensor, items: Tensor) -> Tensor:
-        place = torch.searchsorted(batch.encoded, batch.pool.clamp(min=0))
-        pool, codes = gather(F.embedding(place, items)), gather(batch.pool)
-        codes = codes.masked_fill(repeats(codes), -1) if ranks() > 1 else codes
-        facts = self.facts
+    def _part_loss(self, batch: Batch, items: Tensor, queries: Tensor, negatives: Negatives) -> Tensor:
+        """Return the sum of weighted losses of a part of a batch, against the whole pool."""
+        states = self.read(batch, items, queries)[batch.row, batch.place]
+        users, scale = self.user.vectors(states), self.scale
+        mask = self._excluded(batch, negatives.codes)
+        positives = F.embedding(batch.target, items)
+        if negatives.log_chance is None:
+            loss = catalogue_loss(users, items, batch.target, batch.weight, scale, mask)
+        else:
+            loss = pool_loss(users, positives, negatives.vectors, negatives.log_chance, mask, batch.weight, scale)
+        if batch.mined.shape[1]:
+            mined = F.embedding(batch.mined, F.pad(items, (0, 0, 1, 0)))
+            harder = mined_loss(users, positives, mined, batch.mined == 0, batch.weight, scale)
+            loss = loss + self.settings["mined_weight"] * harder
+        return loss
+
+    def _negatives(self, batch: Batch, items: Tensor) -> Negatives:
+        """Return the pool of all ranks, their vectors with gradient, and the chance of each to be in it."""
+        if self.settings["negatives"] == "all":
+            return Negatives(items, batch.pool, None)
+        facts, settings = self.facts, self.settings
+        codes = gather(batch.pool)
         chance = pool_chance(
-            facts.shares[codes.clamp(min=0)],
-            int(total(batch.drawn)),
+            facts.shares[codes],
+            int(batch.drawn),
             len(facts.items),
-            self.settings["uniform_negatives"] * ranks(),
+            settings["uniform_negatives"],
+            settings["popular_negatives"],
+            facts.chances[codes],
         )
-        return pool_loss(
-            users,
-            F.embedding(batch.target, items),
-            pool,
-            chance.log().float(),
-            self._excluded(batch, codes),
-            batch.weight,
-            self.scale,
-        )
+        own = F.embedding(torch.searchsorted(batch.encoded, batch.pool), items)
+        return Negatives(gather(own), codes, chance.log().float())
 
     def _excluded(self, batch: Batch, pool: Tensor) -> Tensor:
         facts = self.facts
@@ -221,7 +267,7 @@ class TwoTower(L.LightningModule):
     def validation_step(self, batch: Asked, batch_idx: int) -> None:
         """Rank the whole catalogue for some requests."""
         items = self._ranked_items
-        states = self.read(batch, items)
+        states = self.read(batch, items, self.encode_asked(batch))
         users = self.user.vectors(states[torch.arange(len(states)), batch.count])
         with torch.autocast(self.device.type, enabled=False):
             scores = users.float() @ items.float().T

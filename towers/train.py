@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -13,13 +14,16 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
 
 from configs.schema import TowersConfig
-from learning.resume import Checkpoints, SeededSteps, save_atomic
+from learning.resume import Checkpoints, SeededSteps, put_in_place, save_atomic
 from towers.data import TowerData
 from towers.module import TwoTower
 
 _TEXTS = ("item_texts.", "query_texts.")
+_FINISHED = "finished.json"
+"""Written when a training is over: from then on it is not taken up again, only its best weights are."""
 
 
 class Best(L.Callback):
@@ -39,6 +43,11 @@ class Best(L.Callback):
         self.epoch, self.value = -1, -math.inf
         self.curve: list[dict[str, float]] = []
         self.loss, self.steps = 0.0, 0
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Stop at once where the checkpoint is of the epoch after which the training had stopped."""
+        if self.curve and trainer.current_epoch - 1 - self.epoch >= self.patience:
+            trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any) -> None:
         """Add up the loss."""
@@ -93,14 +102,20 @@ def train(
         scratch: folder for checkpoints.
         loggers: Lightning loggers.
     """
-    best = Best(scratch / "best.ckpt", settings.patience)
+    best, finished = Best(scratch / "best.ckpt", settings.patience), scratch / _FINISHED
+    if finished.is_file():
+        best.load_state_dict(json.loads(finished.read_text()))
+        load_best(module, best)
+        return best
     resumed = scratch / "last.ckpt"
     # Batches are numbered from the first step of all, so ours does go on where it was.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated.*")  # its successor is new in torch
     trainer = L.Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
         num_nodes=settings.nodes,
+        strategy=_strategy(settings),
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
         max_epochs=settings.max_epochs,
         callbacks=[SeededSteps(seed), best, Checkpoints(resumed, settings.checkpoint_steps), TQDMProgressBar(10)],
@@ -113,9 +128,29 @@ def train(
     )
     trainer.fit(module, data, ckpt_path=str(resumed) if resumed.is_file() else None, weights_only=False)
     trainer.strategy.barrier()
+    module.to("cpu")
+    module.attach(module.facts.to("cpu"), steps=module.steps)
+    load_best(module, best)
+    if trainer.is_global_zero:
+        temporary = scratch / f".{_FINISHED}.tmp"
+        temporary.write_text(json.dumps(best.state_dict()))
+        put_in_place(temporary, finished)
+    return best
+
+
+def load_best(module: TwoTower, best: Best) -> None:
+    """Put the weights of a training's best epoch into the module, and leave it in evaluation mode."""
     module.load_state_dict(torch.load(best.file, map_location="cpu", weights_only=False)["state_dict"])
     module.eval()
-    return best
+
+
+def _strategy(settings: TowersConfig) -> DDPStrategy | str:
+    if settings.devices * settings.nodes == 1:
+        return "auto"
+    # A rank whose texts of a step are all empty leaves the encoder out.
+    chosen = {"ddp": False, "ddp_find_unused_parameters_true": True, "auto": settings.tuning != "frozen"}
+    # Buffers are the same on every rank already, and text vectors among them are large.
+    return DDPStrategy(find_unused_parameters=chosen[settings.strategy], broadcast_buffers=False)
 
 
 def save_model(module: TwoTower, trained: Path, file: Path) -> None:

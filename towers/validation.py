@@ -71,9 +71,26 @@ class AskedBatches(torch.utils.data.Dataset[Asked]):
             hide_seen: actions by which a user already has an item, which is then not ranked; empty hides nothing.
         """
         self.requests, self.histories, self.length, self.hide_seen = requests, histories, length, hide_seen
+        self.batch = batch
         visible = np.minimum(requests.history_end - histories.offsets[requests.user], length)
         order = np.argsort(visible, kind="stable")
         self.batches = [order[start : start + batch] for start in range(0, len(order), batch)]
+
+    def for_ranks(self, ranks: int) -> AskedBatches:
+        """Return the requests in batches that so many ranks can divide, none left without; none comes twice.
+
+        Raises:
+            ValueError: if there are fewer requests than ranks.
+        """
+        if len(self.requests) < ranks:
+            raise ValueError(
+                f"{len(self.requests)} validation requests cannot be divided among {ranks} ranks; use fewer "
+                "(towers.devices, towers.nodes) or lengthen prepare.validation_days"
+            )
+        if len(self.batches) >= ranks:
+            return self
+        size = len(self.requests) // ranks
+        return AskedBatches(self.requests, self.histories, self.length, batch=size, hide_seen=self.hide_seen)
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -28,11 +28,6 @@ class Windows:
         """Return some windows."""
         return Windows(self.user[rows], self.start[rows], self.stop[rows])
 
-    def part(self, rank: int, ranks: int) -> Windows:
-        """Return a rank's share; where there are fewer windows than ranks, the first ones serve again."""
-        rows = np.arange(max(len(self), ranks)) % len(self)
-        return self.rows(rows[rank::ranks])
-
 
 @dataclass(frozen=True)
 class WindowPlan:

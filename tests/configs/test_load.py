@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,18 @@ def test_groups_of_items_are_named_among_the_declared_features(file):
     assert load_config(file, [declared, "evaluate.item_group=seller"]).evaluate.item_group == "seller"
     with pytest.raises(ConfigError, match=r"must be empty, brand or seller, got 'sellr'; did you mean seller\?"):
         load_config(file, [declared, "evaluate.item_group=sellr"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("towers.strategy=dpp", "towers.strategy must be auto, ddp or ddp_find_unused_parameters_true, got 'dpp'"),
+        ("towers.accelerator=gpus", "did you mean gpu"),
+        ("towers.rounds=0", "towers.rounds must be at least 1, got 0"),
+        ("towers.popular_power=0", "towers.popular_power must be above 0, got 0"),
+        ("towers.chunk_users=-1", "towers.chunk_users must be at least 0, got -1"),
+    ],
+)
+def test_nonsense_about_negatives_and_ranks_is_refused(setting, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_config("bazaar", [setting])

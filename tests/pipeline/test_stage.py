@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 import pipeline.stage
+from configs.errors import InputError
 from configs.load import load_config
 from pipeline.run_folder import RunFolder
 from pipeline.stage import STAGES, Outcome, Stage, Work, run_stage
@@ -94,19 +95,66 @@ def test_a_published_file_that_was_changed_is_made_again(config, monkeypatch):
     assert "done" in said[0]
 
 
-def test_a_further_rank_helps_to_train_and_writes_nothing(config, counted, monkeypatch):
+def test_a_further_rank_helps_where_several_work_and_seals_nothing(config, counted, monkeypatch):
     a, b, runs = counted
     run_both((a, b), config)
     runs.clear()
     monkeypatch.setenv("LOCAL_RANK", "1")
     run_both((a, b), config)
     assert runs == []  # not its job
-    towers = Stage("train-towers", (), ("a",))
     monkeypatch.setattr(Stage, "function", property(lambda self: lambda work: runs.append(work.name) or Outcome([])))
+    run = RunFolder(Path(config.run.folder))
+    for stage in (Stage("train-towers", (), ("a",)), Stage("embed", (), ("a",))):
+        run.scratch(stage.name, pipeline.stage.stage_key(stage, config, run))  # the first rank has begun
+        with pytest.raises(SystemExit):
+            run_both((stage,), config)
+        assert not (run.root / stage.name).exists()
+    assert runs == ["train-towers", "embed"]
+
+
+def test_a_further_rank_waits_for_the_first_to_begin(config, counted, monkeypatch):
+    a, _, _ = counted
+    run_both((a,), config)
+    monkeypatch.setattr(Stage, "function", property(lambda self: lambda work: Outcome([])))
+    run = RunFolder(Path(config.run.folder))
+    run.scratch("train-towers", "another key")  # of a training that was cut off, with other settings
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    waited = []
+
+    def _await(happened, what):
+        waited.append(happened())
+        run.scratch("train-towers", pipeline.stage.stage_key(stage, config, run))
+        waited.append(happened())
+
+    monkeypatch.setattr("learning.resume.await_true", _await)
+    stage = Stage("train-towers", (), ("a",))
     with pytest.raises(SystemExit):
-        run_both((towers,), config)
-    assert runs == ["train-towers"]
-    assert not (Path(config.run.folder) / "train-towers").exists()
+        run_both((stage,), config)
+    assert waited == [False, True]
+
+
+def test_where_a_training_runs_is_no_part_of_what_it_is(config, counted):
+    towers = Stage("train-towers", ("towers",), ())
+    run = RunFolder(Path(config.run.folder))
+    before = pipeline.stage.stage_key(towers, config, run)
+    config.towers.devices, config.towers.strategy = 4, "ddp"
+    assert pipeline.stage.stage_key(towers, config, run) == before
+    config.towers.batch_users += 1
+    assert pipeline.stage.stage_key(towers, config, run) != before
+
+
+def test_checkpoints_of_another_key_are_removed(config):
+    run = RunFolder(Path(config.run.folder))
+    (run.scratch("train-towers", "one") / "last.ckpt").touch()
+    assert (run.scratch("train-towers", "one") / "last.ckpt").exists()
+    assert not (run.scratch("train-towers", "two") / "last.ckpt").exists()
+
+
+def test_many_stages_in_processes_started_together_are_refused(config, monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="2 processes were started together for 11 stages"):
+        pipeline.stage.run_stages(config)
 
 
 def test_every_stage_names_settings_and_stages_that_exist(config):

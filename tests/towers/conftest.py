@@ -9,12 +9,13 @@ from commerce.columns import ACTION_CODES, NO_ITEM, NO_QUERY
 from commerce.histories import Histories
 from commerce.records import Requests
 from configs.schema import TowersConfig
-from towers.batches import BatchMaker, PoolPlan
+from towers.batches import BatchMaker
 from towers.catalogue import Catalogue, UserFeatures
 from towers.data import TowerData
 from towers.item import ItemInputs
 from towers.masks import Equivalents
 from towers.module import Shape, TwoTower
+from towers.pool import PoolPlan, popularity_chances
 from towers.targets import Targets
 from towers.validation import AskedBatches
 from towers.windows import WindowPlan
@@ -61,13 +62,15 @@ def _small(lay, **changes):
     targets = Targets.of(histories, cuts, {"purchase": 1.0})
     exact = settings.negatives == "all"
     nothing = np.zeros(0, dtype=np.int64)
-    pool = PoolPlan(20, exact, settings.pool_targets, settings.uniform_negatives)
+    shares = targets.shares(20, histories, histories.offsets[:-1], cuts)
+    chances = popularity_chances(shares, settings.popular_power)
+    pool = PoolPlan(20, exact, settings.pool_targets, settings.uniform_negatives, settings.popular_negatives, chances)
     plan = WindowPlan(
         np.unique(targets.user), histories.offsets[np.unique(targets.user)], cuts[np.unique(targets.user)], 8, 10, 0
     )
     maker = BatchMaker(histories, targets, Equivalents.of(nothing, nothing, 20), pool)
     data = TowerData(plan, maker, AskedBatches(_requests(histories, cuts), histories, 8, batch=16))
-    module = small_module(settings, targets.shares(20, histories, histories.offsets[:-1], cuts))
+    module = small_module(settings, shares, chances)
     module.attach(module.facts, steps=plan.steps * settings.max_epochs)
     return module, data, settings
 
@@ -89,7 +92,7 @@ _SMALL = TowersConfig(
 )
 
 
-def small_module(settings, shares):
+def small_module(settings, shares, chances):
     """Towers over 20 items with a text vector of 4, one category, one number and a given vector of 3."""
     shape = Shape(4, 20, 15, [3], 1, 3, [2], 1)
     generator = torch.Generator().manual_seed(3)
@@ -117,6 +120,7 @@ def small_module(settings, shares):
             random(2, 4),
             users,
             torch.from_numpy(shares),
+            torch.from_numpy(chances),
             torch.full((20,), extremes.min),
             torch.full((20,), extremes.max),
         )

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from towers.batches import BatchMaker, PoolPlan
+from towers.batches import BatchMaker
 from towers.masks import Equivalents
+from towers.pool import PoolPlan
 from towers.targets import Targets
 from towers.windows import Windows
 
@@ -65,13 +66,6 @@ def test_a_pool_is_distinct_and_holds_the_targets(maker):
     assert pool == sorted(set(pool))
     assert set(batch.encoded[batch.target].tolist()) <= set(pool)
     assert int(batch.drawn) == min(4, len(batch.target))
-
-
-def test_several_ranks_bring_pools_of_one_size():
-    plan = PoolPlan(ITEMS, exact=False, most_targets=4, uniform=3, padded=True)
-    pool, drawn = plan.draw(np.array([1, 1, 2]), np.random.default_rng(0))
-    assert (len(pool), drawn) == (7, 3)
-    assert (pool[pool >= 0] >= 0).sum() == len({*pool[pool >= 0]})
 
 
 def test_the_exact_pool_is_the_catalogue(maker):

@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from towers.losses import catalogue_loss, log_sum_exp, pool_chance, pool_loss
+from towers.losses import catalogue_loss, log_sum_exp, mined_loss, pool_chance, pool_loss
+from towers.pool import PoolPlan, popularity_chances
 
 ITEMS, DIM = 50, 8
 
@@ -67,27 +69,65 @@ def test_a_share_of_one_in_ten_billion_is_not_rounded_away():
     assert float(chance) == pytest.approx(1e-7, rel=1e-6)
 
 
-def test_the_pools_mean_gradient_is_the_full_softmaxs():
-    """Many pools of 16 draws out of 50 items, popularity skewed a hundredfold: within 2% of the exact gradient."""
+@pytest.mark.parametrize(("uniform", "popular"), [(40, 0), (0, 150), (40, 40)])
+def test_the_pools_mean_gradient_is_the_full_softmaxs(uniform, popular):
+    """Many pools out of 50 items, popularity skewed a hundredfold: within 2% of the exact gradient."""
     torch.manual_seed(0)
     users, items, targets, weights = _shop(torch.float64, rows=6)
     scale = torch.tensor(4.0, dtype=torch.float64)
     exact = _gradients(catalogue_loss(users, items, targets, weights, scale), users, items)
     share = torch.logspace(0, -2, ITEMS, dtype=torch.float64)
     share = share / share.sum()
-    drawn, uniform, draws = 40, 40, 1500
-    log_chance = pool_chance(share, drawn, ITEMS, uniform).log()
+    chances = popularity_chances(share.numpy(), 0.5)
+    drawn, draws = 40, 1500
+    plan = PoolPlan(ITEMS, exact=False, most_targets=drawn, uniform=uniform, popular=popular, chances=chances)
+    log_chance = pool_chance(share, drawn, ITEMS, uniform, popular, torch.from_numpy(chances)).log()
+    random = np.random.default_rng(0)
     sums = [torch.zeros_like(one) for one in exact]
     for _ in range(draws):
-        codes = torch.cat(
-            [torch.multinomial(share, drawn, replacement=True), torch.randint(ITEMS, (uniform,))]
-        ).unique()
+        batch = random.choice(ITEMS, drawn, p=share.numpy())
+        codes = torch.from_numpy(plan.draw(batch, random)[0])
         mask = codes == targets[:, None]
         loss = pool_loss(users, items[targets], items[codes], log_chance[codes], mask, weights, scale)
         for total, one in zip(sums, _gradients(loss, users, items), strict=True):
             total += one / draws
     for mean, one in zip(sums, exact, strict=True):
         assert (mean - one).norm() < 0.02 * one.norm()
+
+
+def test_a_draw_by_popularity_is_part_of_the_chance():
+    chance = pool_chance(torch.tensor([0.5]), 1, 4, 1, popular=2, chance=torch.tensor([0.2]))
+    assert float(chance) == pytest.approx(1 - 0.5 * 0.75 * 0.8**2)
+
+
+def test_masked_pairs_get_exactly_no_gradient():
+    users, items, targets, weights = _shop(torch.float32, rows=3)
+    pool = F.normalize(torch.randn(4, DIM, generator=torch.Generator().manual_seed(2)), dim=1).requires_grad_()
+    mask = torch.tensor([[True, False, False, True], [True, False, True, True], [True, True, True, True]])
+    scale = torch.tensor(20.0)
+    loss = pool_loss(users, items[targets], pool, torch.zeros(4), mask, weights, scale)
+    to_users, to_pool = _gradients(loss, users, pool)
+    assert to_users[2].tolist() == [0.0] * DIM  # nothing is left to tell its item from
+    assert to_pool[0].tolist() == to_pool[3].tolist() == [0.0] * DIM
+    assert (to_pool[1] != 0).any()
+    assert (to_pool[2] != 0).any()
+
+
+def test_mined_negatives_are_a_softmax_of_their_own():
+    users, items, targets, weights = _shop(torch.float64, rows=3)
+    scale = torch.tensor(4.0, dtype=torch.float64)
+    mined = items[torch.tensor([[1, 2], [3, 0], [0, 0]])]
+    absent = torch.tensor([[False, False], [False, True], [True, True]])
+    loss = mined_loss(users, items[targets], mined, absent, weights, scale)
+    scores = torch.einsum("rd,rnd->rn", users, torch.cat([items[targets][:, None], mined], dim=1)) * scale
+    by_hand = [
+        weights[0] * F.cross_entropy(scores[0], torch.tensor(0)),
+        weights[1] * F.cross_entropy(scores[1, :2], torch.tensor(0)),
+    ]
+    assert loss.item() == pytest.approx(sum(by_hand).item(), rel=1e-5)
+    to_users, to_mined = _gradients(loss, users, mined)
+    assert to_users[2].tolist() == [0.0] * DIM
+    assert to_mined[1, 1].tolist() == [0.0] * DIM
 
 
 def test_a_pool_without_correction_would_favour_rare_items():

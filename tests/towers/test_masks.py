@@ -1,33 +1,29 @@
 import numpy as np
 import torch
 
-from towers.masks import Equivalents, excluded, not_available, repeats
+from towers.masks import Equivalents, excluded, not_available
 
 
 def test_what_is_no_negative():
     # Two users; rows 0 and 1 belong to user 0, row 2 to user 1. Item 7 was chosen by user 0 elsewhere; 5 and 6 are
     # variants of each other.
-    pool = torch.tensor([3, 5, 6, 7, -1])
+    pool = torch.tensor([3, 5, 6, 7])
     target = torch.tensor([3, 5, 3])
     pairs = torch.from_numpy(Equivalents.of(np.array([5]), np.array([6]), 10).pairs(target.numpy()))
     mask = excluded(pool, target, torch.tensor([0, 0, 1]), 2, torch.tensor([[0, 7], [0, 9]]), pairs, 10)
     assert mask.tolist() == [
-        [True, False, False, True, True],  # its target, the user's other choice, padding
-        [False, True, True, True, True],  # its target, the variant, the other choice, padding
-        [True, False, False, False, True],
+        [True, False, False, True],  # its target, the user's other choice
+        [False, True, True, True],  # its target, the variant, the other choice
+        [True, False, False, False],
     ]
 
 
 def test_an_item_counts_only_while_it_is_on_offer():
     since, until = torch.tensor([0, 10]), torch.tensor([20, 30])
-    mask = not_available(torch.tensor([0, 1, -1]), torch.tensor([5, 10, 20]), since, until)
-    assert mask[:, :2].tolist() == [[False, True], [False, False], [True, False]]  # the end is exclusive
+    mask = not_available(torch.tensor([0, 1]), torch.tensor([5, 10, 20]), since, until)
+    assert mask.tolist() == [[False, True], [False, False], [True, False]]  # the end is exclusive
 
 
 def test_equivalence_goes_both_ways():
     pairs = Equivalents.of(np.array([1, 1]), np.array([2, 3]), 4)
     assert pairs.pairs(np.array([2, 0, 1])).tolist() == [[0, 1], [2, 2], [2, 3]]
-
-
-def test_the_second_of_two_equal_codes_is_a_repeat():
-    assert repeats(torch.tensor([4, 2, 4, 2, 9])).tolist() == [False, False, True, True, False]

@@ -30,8 +30,8 @@ def test_an_epoch_follows_from_seed_and_number_alone():
     assert [batch.start.tolist() for batch in one] == [batch.start.tolist() for batch in two]
 
 
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(0, 3), st.integers(1, 4))
-def test_every_window_comes_once_and_stays_inside_its_history(lengths, epoch, ranks):
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(0, 3))
+def test_every_window_comes_once_and_stays_inside_its_history(lengths, epoch):
     plan = _plan(np.array(lengths))
     batches = plan.batches(epoch)
     assert len(batches) == plan.steps
@@ -40,6 +40,3 @@ def test_every_window_comes_once_and_stays_inside_its_history(lengths, epoch, ra
         assert (batch.start >= plan.start[batch.user]).all()
         assert (batch.stop <= plan.stop[batch.user]).all()
         assert (batch.stop - batch.start == np.minimum(plan.length, (plan.stop - plan.start)[batch.user])).all()
-        parts = [batch.part(rank, ranks) for rank in range(ranks)]
-        assert min(map(len, parts)) >= 1  # a rank without a window would leave the others waiting
-        assert {*np.concatenate([part.start for part in parts])} == {*batch.start}
