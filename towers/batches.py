@@ -101,8 +101,7 @@ class BatchMaker:
         its pool do not depend on how many ranks there are.
         """
         shuffle = random.random(int((windows.stop - windows.start).sum()))
-        row, place, first = self._states(windows)
-        chosen = self.targets.draw(first, random)
+        row, place, chosen = self._states(windows, random)
         pool, drawn = self.pool.draw(self.targets.item[chosen].astype(np.int64), random)
         weight = self.targets.weight[chosen]
 
@@ -156,20 +155,32 @@ class BatchMaker:
         events = [Events(*(column[offsets[n] : offsets[n + 1]] for column in columns)) for n in range(len(windows))]
         return tower_inputs(events, max(1, int(lengths.max())))
 
-    def _states(self, windows: Windows) -> tuple[Codes, Codes, Codes]:
-        """Return (user of the batch, events seen, first target of the group to foretell) of each trained state."""
-        lengths = windows.stop - windows.start
+    def _states(self, windows: Windows, random: np.random.Generator) -> tuple[Codes, Codes, Codes]:
+        """Return (user of the batch, events seen, target) of each trained row.
+
+        A state follows each group of equal time, and foretells every target of the next group that holds one: so each
+        item of a basket counts once, whatever the size of its basket and of the one before.
+        """
+        targets, lengths = self.targets, windows.stop - windows.start
         row = np.repeat(np.arange(len(windows)), lengths)
         nth = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        position = windows.start[row] + nth
-        after = self.targets.next_group(position, windows.user[row], self.histories.time[position])
-        # The state before any event knows the profile only: it learns what such users choose.
-        before = self.targets.first_from(windows.start, windows.user)
-        row = np.append(row, np.arange(len(windows)))
-        place = np.append(nth + 1, np.zeros(len(windows), dtype=np.int64))
-        first = np.append(after, before)
-        trained = first >= 0
-        return row[trained], place[trained], first[trained]
+        time = self.histories.time[windows.start[row] + nth]
+        ends = np.append((time[1:] != time[:-1]) | (row[1:] != row[:-1]), True)[: len(row)]
+        row, nth, time = row[ends], nth[ends], time[ends]
+        after = targets.next_group(windows.start[row] + nth, windows.user[row], time)
+        known = after >= 0
+        row, place, first = row[known], nth[known] + 1, after[known]
+        counts = targets.group_stop[first] - first
+        chosen = np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        # The state before any event knows the profile only, and learns what such users choose. One target is enough:
+        # were it a whole basket, windows in the midst of histories would teach mostly what is known there of nobody.
+        before = targets.first_from(windows.start, windows.user)
+        some = np.flatnonzero(before >= 0)
+        return (
+            np.append(np.repeat(row, counts), some),
+            np.append(np.repeat(place, counts), np.zeros(len(some), dtype=np.int64)),
+            np.append(chosen, targets.draw(before[some], random)),
+        )
 
     def _others(self, windows: Windows, row: Codes, chosen: Codes) -> Codes:
         """Return (user of the batch, item) for the targets from each window's start to its last drawn one."""

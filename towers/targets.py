@@ -108,10 +108,12 @@ class Targets:
             user = (np.searchsorted(histories.offsets, position, side="right") - 1).astype(np.int32)
             read = (position >= starts[user]) & (position < cuts[user])
             position, user = position[read], user[read]
-            first = self.next_group(position, user, histories.time[position])
+            time = histories.time[position]
+            following = np.minimum(position + 1, cuts[user] - 1)
+            ends = (following == position) | (histories.time[following] != time)
+            first = self.next_group(position[ends], user[ends], time[ends])
             np.add.at(drawn, first[first >= 0], 1.0)
-        sizes = self.group_stop - self.group_start
-        share = np.bincount(self.item, weights=drawn[self.group_start] / sizes, minlength=items)
+        share = np.bincount(self.item, weights=drawn[self.group_start], minlength=items)
         whole: NDArray[np.float64] = share / max(share.sum(), 1.0)
         return whole
 

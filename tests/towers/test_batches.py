@@ -71,3 +71,20 @@ def test_a_pool_is_distinct_and_holds_the_targets(maker):
 def test_the_exact_pool_is_the_catalogue(maker):
     batch = maker(BASKETS, exact=True).make(_whole(5), np.random.default_rng(0))
     assert batch.pool.tolist() == batch.encoded.tolist() == list(range(ITEMS))
+
+
+def test_each_item_of_a_basket_counts_once_whatever_came_before_it(maker):
+    # A basket of three, then one of two, then one of one: what is foretold does not hang on how full a basket was.
+    baskets = [(1, "purchase", n) for n in (1, 2, 3)] + [(2, "purchase", n) for n in (4, 5)] + [(3, "purchase", 6)]
+    batch = maker(baskets).make(_whole(6), np.random.default_rng(0))
+    rows = sorted(zip(batch.place.tolist(), batch.encoded[batch.target].tolist(), strict=True))
+    # Before any event one of the first basket; after it the two of the second; after that the one of the third.
+    assert rows[0][0] == 0
+    assert rows[0][1] in {1, 2, 3}
+    assert rows[1:] == [(3, 4), (3, 5), (5, 6)]
+
+
+def test_a_state_before_a_search_foretells_what_follows_the_search_too(maker):
+    batch = maker(BASKETS).make(_whole(5), np.random.default_rng(0))
+    rows = set(zip(batch.place.tolist(), batch.encoded[batch.target].tolist(), strict=True))
+    assert {(3, 5), (4, 5)} <= rows
