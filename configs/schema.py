@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from configs.ranges import above, at_least, one_of, shares, some_of
+from configs.ranges import above, at_least, below, one_of, shares, some_of
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -271,9 +271,24 @@ class TowersConfig:
     temperature: float = 0.05
     """First value of the learnable temperature that divides the cosine."""
     tuning: str = "frozen"
-    """Text encoder: ``frozen`` (vectors cached) or ``full`` (trained along; for small encoders)."""
+    """Text encoder: ``frozen`` (vectors cached), ``lora`` (low-rank adapters are trained along, then merged into its
+    weights) or ``full`` (all of its weights are trained along)."""
     tuned_texts: int = 128
-    """Texts that a step of ``tuning: full`` encodes anew, at most, of its targets and of its queries each."""
+    """Distinct texts that a step encodes anew, at most, of its targets and of its queries each, when the encoder is
+    trained along. Histories read the vectors of the last refresh, before each validation."""
+    text_dropout: float = 0.0
+    """Share of a text's tokens left out, at random, each time it is encoded anew."""
+    lora_rank: int = 8
+    """Rank of the adapters of ``tuning: lora``."""
+    lora_alpha: float = 16.0
+    """Their outputs are scaled by alpha / rank."""
+    lora_dropout: float = 0.05
+    """Dropout on their inputs."""
+    lora_modules: list[str] = field(default_factory=list)
+    """Linear layers that get an adapter, by the ends of their names; empty: attention's maps to queries and values."""
+    gradient_checkpointing: bool = False
+    """Keep only what enters each block of the text encoder and compute the rest again on the way back: a third more
+    computation, for a fraction of the memory."""
     batch_users: int = 128
     """Histories in a batch, on average: batches are cut so that each holds about equally many events."""
     max_epochs: int = 50
@@ -283,7 +298,9 @@ class TowersConfig:
     learning_rate: float = 1e-3
     """Peak learning rate, reached after the warm-up, then cosine decay."""
     encoder_learning_rate: float = 2e-5
-    """Peak learning rate of the text encoder when ``tuning`` is ``full``."""
+    """Peak learning rate of the text encoder when ``tuning`` is ``full``; usual: 1e-5 to 5e-5."""
+    lora_learning_rate: float = 2e-4
+    """Peak learning rate of its adapters when ``tuning`` is ``lora``; usual: 1e-4 to 5e-4."""
     weight_decay: float = 0.01
     """AdamW's decay; biases, norms and the temperature are exempt."""
     warmup_share: float = 0.05
@@ -301,14 +318,17 @@ class TowersConfig:
 
     def __post_init__(self) -> None:
         one_of("towers", self, "negatives", ("pool", "all"))
-        one_of("towers", self, "tuning", ("frozen", "full"))
+        one_of("towers", self, "tuning", ("frozen", "lora", "full"))
         one_of("towers", self, "precision", PRECISIONS)
         at_least("towers", self, 1, ("dim", "layers", "heads", "history_length", "id_min_events", "pool_targets"))
         at_least("towers", self, 1, ("tuned_texts", "batch_users", "max_epochs", "patience", "checkpoint_steps"))
+        at_least("towers", self, 1, ("lora_rank",))
         at_least("towers", self, 1, ("devices", "nodes"))
         at_least("towers", self, 0, ("repeats", "target_days", "uniform_negatives", "id_cap", "weight_decay"))
         above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
-        shares("towers", self, ("dropout", "id_drop", "warmup_share"))
+        above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))
+        shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout"))
+        below("towers", self, 1, ("text_dropout", "lora_dropout"))
         if self.dim % self.heads:
             raise ValueError(f"towers.dim must be a multiple of towers.heads, got {self.dim} and {self.heads}")
 

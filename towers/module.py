@@ -240,11 +240,12 @@ class TwoTower(L.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]
         """Return AdamW with its groups, and the schedule that moves every step."""
         settings = self.settings
+        encoder_rate = settings["lora_learning_rate" if settings["tuning"] == "lora" else "encoder_learning_rate"]
         groups = parameter_groups(
             self,
             learning_rate=settings["learning_rate"],
             weight_decay=settings["weight_decay"],
-            rates={"item_texts.": settings["encoder_learning_rate"]},
+            rates={"item_texts.": encoder_rate},
             exempt=("log_scale",),
         )
         optimizer = torch.optim.AdamW(groups, fused=True)
