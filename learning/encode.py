@@ -84,7 +84,7 @@ def encode_chunks(encoder: nn.Module, rows: Sequence[Sequence[int]], device: tor
         ids, mask = pad([rows[row] for row in chunk])
         parts.append(encoder(ids.to(device), mask.to(device)))
     place = torch.tensor(list(itertools.chain(*chunks)), device=device).argsort()
-    return torch.cat(parts)[place]
+    return torch.cat(parts).index_select(0, place)
 
 
 @torch.no_grad()

@@ -74,7 +74,8 @@ class TunedTexts(nn.Module):
             return codes[:0], self.vectors.new_zeros(0, self.vectors.shape[1])
         vectors = encode_chunks(self.encoder, self._views(chosen.tolist()), codes.device)
         kept = torch.isin(places, chosen)
-        return codes[kept], vectors[torch.searchsorted(chosen, places[kept])]
+        # Indexing would sum the gradients of equal texts in whatever order threads come; a resumed training would part.
+        return codes[kept], vectors.index_select(0, torch.searchsorted(chosen, places[kept]))
 
     def _views(self, texts: list[int]) -> list[Sequence[int]]:
         if not self.dropped:
