@@ -225,13 +225,24 @@ class TextConfig:
     """Its layers."""
     train_steps: int = 400
     """Steps of its training, 128 pairs of texts each; 0.1 s or so on one core."""
+    adapt_steps: int = 0
+    """Steps in which ``adapt`` trains the encoder to guess hidden tokens of the shop's texts and queries; 0: none."""
+    adapt_learning_rate: float = 5e-5
+    """Peak learning rate of this; after a warm-up over a tenth of the steps it falls like a cosine."""
+    adapt_mask_share: float = 0.15
+    """Share of a text's tokens that are to be guessed."""
+    adapt_tokens_per_batch: int = 4096
+    """Padded tokens in a step; texts of similar length go together."""
 
     def __post_init__(self) -> None:
         one_of("text", self, "pooling", ("", "mean", "cls", "last"))
         one_of("text", self, "precision", PRECISIONS)
         at_least("text", self, 1, ("max_tokens", "tokens_per_batch", "train_vocabulary", "train_layers", "train_steps"))
         at_least("text", self, 64, ("train_dim",))
-        shares("text", self, ("warn_share", "refuse_share"))
+        at_least("text", self, 0, ("adapt_steps",))
+        at_least("text", self, 1, ("adapt_tokens_per_batch",))
+        above("text", self, 0, ("adapt_learning_rate", "adapt_mask_share"))
+        shares("text", self, ("warn_share", "refuse_share", "adapt_mask_share"))
 
 
 @dataclass
