@@ -340,6 +340,12 @@ class TowersConfig:
         above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout"))
         below("towers", self, 1, ("text_dropout", "lora_dropout"))
+        idle = [name for name in ("text_dropout", "gradient_checkpointing") if getattr(self, name)]
+        if self.tuning == "frozen" and idle:
+            raise ValueError(
+                f"towers.{idle[0]} is for a text encoder that is trained along, but towers.tuning is frozen; set it to "
+                "lora or full"
+            )
         if self.dim % self.heads:
             raise ValueError(f"towers.dim must be a multiple of towers.heads, got {self.dim} and {self.heads}")
 

@@ -88,6 +88,11 @@ def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
         ("towers.negatives=every", r"towers\.negatives must be pool or all, got 'every'"),
         ("towers.tuning=lara", r"towers\.tuning must be frozen, lora or full, got 'lara'; did you mean lora\?"),
         ("towers.text_dropout=1", r"towers\.text_dropout must be below 1, got 1"),
+        (
+            "towers.text_dropout=0.1",
+            r"towers\.text_dropout is for .*, but towers\.tuning is frozen; set it to lora or full",
+        ),
+        ("text.adapt_mask_share=0", r"text\.adapt_mask_share must be above 0, got 0"),
         ("towers.lora_rank=0", r"towers\.lora_rank must be at least 1, got 0"),
         ("towers.heads=3", r"towers\.dim must be a multiple of towers\.heads, got 32 and 3"),
         ("towers.dropout=1.5", r"towers\.dropout is a share and must lie in \[0, 1\], got 1\.5"),

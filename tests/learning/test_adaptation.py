@@ -1,4 +1,6 @@
 import itertools
+import json
+import shutil
 from dataclasses import replace
 
 import lightning as L
@@ -43,6 +45,10 @@ class _Stop(L.Callback):
 
 def test_an_adaptation_cut_off_and_resumed_is_bit_identical(asked, tmp_path, monkeypatch):
     folder, text = asked
+    shutil.copytree(folder.path, tmp_path / "with_dropout")
+    shape = json.loads((folder.path / "config.json").read_text())
+    (tmp_path / "with_dropout" / "config.json").write_text(json.dumps({**shape, "hidden_dropout_prob": 0.3}))
+    folder = replace(folder, path=tmp_path / "with_dropout")
     text.adapt_steps = 9
     monkeypatch.setattr(learning.adaptation, "_CHECKPOINT_STEPS", 5)
     (tmp_path / "whole").mkdir()
