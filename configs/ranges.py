@@ -43,6 +43,13 @@ def above(section: str, settings: Any, bound: float, names: Iterable[str]) -> No
             raise ValueError(f"{section}.{name} must be above {bound:g}, got {getattr(settings, name):g}")
 
 
+def below(section: str, settings: Any, bound: float, names: Iterable[str]) -> None:
+    """Raise ValueError if one of some number settings is not below ``bound``."""
+    for name in names:
+        if not getattr(settings, name) < bound:
+            raise ValueError(f"{section}.{name} must be below {bound:g}, got {getattr(settings, name):g}")
+
+
 def shares(section: str, settings: Any, names: Iterable[str]) -> None:
     """Raise ValueError if one of some settings is no share, a number from 0 to 1."""
     for name in names:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
-from configs.ranges import above, at_least, one_of, shares, some_of
+from configs.ranges import above, at_least, below, one_of, shares, some_of
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -229,13 +229,24 @@ class TextConfig:
     """Its layers."""
     train_steps: int = 400
     """Steps of its training, 128 pairs of texts each; 0.1 s or so on one core."""
+    adapt_steps: int = 0
+    """Steps in which ``adapt`` trains the encoder to guess hidden tokens of the shop's texts and queries; 0: none."""
+    adapt_learning_rate: float = 5e-5
+    """Peak learning rate of this; after a warm-up over a tenth of the steps it falls like a cosine."""
+    adapt_mask_share: float = 0.15
+    """Share of a text's tokens that are to be guessed."""
+    adapt_tokens_per_batch: int = 4096
+    """Padded tokens in a step; texts of similar length go together."""
 
     def __post_init__(self) -> None:
         one_of("text", self, "pooling", ("", "mean", "cls", "last"))
         one_of("text", self, "precision", PRECISIONS)
         at_least("text", self, 1, ("max_tokens", "tokens_per_batch", "train_vocabulary", "train_layers", "train_steps"))
         at_least("text", self, 64, ("train_dim",))
-        shares("text", self, ("warn_share", "refuse_share"))
+        at_least("text", self, 0, ("adapt_steps",))
+        at_least("text", self, 1, ("adapt_tokens_per_batch",))
+        above("text", self, 0, ("adapt_learning_rate", "adapt_mask_share"))
+        shares("text", self, ("warn_share", "refuse_share", "adapt_mask_share"))
 
 
 @dataclass
@@ -293,9 +304,24 @@ class TowersConfig:
     temperature: float = 0.05
     """First value of the learnable temperature that divides the cosine."""
     tuning: str = "frozen"
-    """Text encoder: ``frozen`` (vectors cached) or ``full`` (trained along; for small encoders)."""
+    """Text encoder: ``frozen`` (vectors cached), ``lora`` (low-rank adapters are trained along, then merged into its
+    weights) or ``full`` (all of its weights are trained along)."""
     tuned_texts: int = 128
-    """Texts that a step of ``tuning: full`` encodes anew, at most, of its targets and of its queries each."""
+    """Distinct texts that a step encodes anew, at most, of its targets and of its queries each, when the encoder is
+    trained along. Histories read the vectors of the last refresh, before each validation."""
+    text_dropout: float = 0.0
+    """Share of a text's tokens left out, at random, each time it is encoded anew."""
+    lora_rank: int = 8
+    """Rank of the adapters of ``tuning: lora``."""
+    lora_alpha: float = 16.0
+    """Their outputs are scaled by alpha / rank."""
+    lora_dropout: float = 0.05
+    """Dropout on their inputs."""
+    lora_modules: list[str] = field(default_factory=list)
+    """Linear layers that get an adapter, by the ends of their names; empty: attention's maps to queries and values."""
+    gradient_checkpointing: bool = False
+    """Keep only what enters each block of the text encoder and compute the rest again on the way back: a third more
+    computation, for a fraction of the memory."""
     batch_users: int = 128
     """Histories in a batch over all ranks, on average: batches are cut so that each holds about equally many events."""
     chunk_users: int = 0
@@ -308,7 +334,9 @@ class TowersConfig:
     learning_rate: float = 1e-3
     """Peak learning rate, reached after the warm-up, then cosine decay."""
     encoder_learning_rate: float = 2e-5
-    """Peak learning rate of the text encoder when ``tuning`` is ``full``."""
+    """Peak learning rate of the text encoder when ``tuning`` is ``full``; usual: 1e-5 to 5e-5."""
+    lora_learning_rate: float = 2e-4
+    """Peak learning rate of its adapters when ``tuning`` is ``lora``; usual: 1e-4 to 5e-4."""
     weight_decay: float = 0.01
     """AdamW's decay; biases, norms and the temperature are exempt."""
     warmup_share: float = 0.05
@@ -329,20 +357,30 @@ class TowersConfig:
 
     def __post_init__(self) -> None:
         one_of("towers", self, "negatives", ("pool", "all"))
-        one_of("towers", self, "tuning", ("frozen", "full"))
+        one_of("towers", self, "tuning", ("frozen", "lora", "full"))
         one_of("towers", self, "precision", PRECISIONS)
         one_of("towers", self, "accelerator", ("auto", "cpu", "gpu"))
         one_of("towers", self, "strategy", ("auto", "ddp", "ddp_find_unused_parameters_true"))
         at_least("towers", self, 1, ("dim", "layers", "heads", "history_length", "id_min_events", "pool_targets"))
         at_least("towers", self, 1, ("tuned_texts", "batch_users", "max_epochs", "patience", "checkpoint_steps"))
+        at_least("towers", self, 1, ("lora_rank",))
         at_least("towers", self, 1, ("devices", "nodes"))
         at_least("towers", self, 0, ("repeats", "target_days", "uniform_negatives", "id_cap", "weight_decay"))
         at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_targets"))
         at_least("towers", self, 0, ("mined_weight",))
         at_least("towers", self, -2, ("mined_margin",))
         at_least("towers", self, 1, ("rounds", "mined_negatives", "mined_depth"))
-        above("towers", self, 0, ("popular_power", "temperature", "learning_rate", "encoder_learning_rate"))
-        shares("towers", self, ("dropout", "id_drop", "warmup_share"))
+        above("towers", self, 0, ("popular_power",))
+        above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
+        above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))
+        shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout"))
+        below("towers", self, 1, ("text_dropout", "lora_dropout"))
+        idle = [name for name in ("text_dropout", "gradient_checkpointing") if getattr(self, name)]
+        if self.tuning == "frozen" and idle:
+            raise ValueError(
+                f"towers.{idle[0]} is for a text encoder that is trained along, but towers.tuning is frozen; set it to "
+                "lora or full"
+            )
         if self.dim % self.heads:
             raise ValueError(f"towers.dim must be a multiple of towers.heads, got {self.dim} and {self.heads}")
 

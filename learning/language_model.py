@@ -49,6 +49,18 @@ def pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
     return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
 
 
+def recompute(encoder: TextEncoder) -> None:
+    """Let the encoder's blocks be computed again on the way back instead of keeping what they made (Chen et al. 2016).
+
+    Raises:
+        EncoderError: if the model cannot.
+    """
+    try:
+        encoder.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    except ValueError as error:
+        raise EncoderError(f"towers.gradient_checkpointing: {error}; leave it off") from error
+
+
 def load_text_encoder(folder: EncoderFolder) -> TextEncoder:
     """Load the weights of an encoder folder in float32, in evaluation mode.
 

@@ -26,6 +26,7 @@ from learning.encode import pad
 from learning.language_model import TextEncoder
 from learning.optimizer import parameter_groups, warmup_cosine
 from learning.tokens import token_ids
+from learning.views import without_some_tokens
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _TEMPERATURE = 0.05
@@ -179,8 +180,8 @@ def _contrast(
     random: np.random.Generator,
 ) -> Tensor:
     """Return the symmetric cross-entropy of finding each text's partner among the batch's."""
-    left = encoder(*pad([_view(rows[place], dropped, random) for place in batch[:, 0]]))
-    right = encoder(*pad([_view(rows[place], dropped, random) for place in batch[:, 1]]))
+    left = encoder(*pad([without_some_tokens(rows[place], dropped, random) for place in batch[:, 0]]))
+    right = encoder(*pad([without_some_tokens(rows[place], dropped, random) for place in batch[:, 1]]))
     scores = left @ right.T / _TEMPERATURE
     # A text that comes twice in a batch is no negative of itself.
     for side in (batch[:, 0], batch[:, 1]):
@@ -188,15 +189,6 @@ def _contrast(
         scores = scores.masked_fill(twice, -1e4)
     own = torch.arange(len(batch))
     return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
-
-
-def _view(row: np.ndarray, dropped: float, random: np.random.Generator) -> list[int]:
-    """Return a text's tokens with some left out, at least one kept, the first and last (special) always."""
-    inner = row[1:-1]
-    keep = random.random(len(inner)) >= dropped
-    if len(inner) and not keep.any():
-        keep[random.integers(len(inner))] = True
-    return [int(row[0]), *inner[keep].tolist(), int(row[-1])]
 
 
 def _write(encoder: TextEncoder, tokenizer: Tokenizer, folder: Path, text: TextConfig) -> None:

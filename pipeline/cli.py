@@ -21,6 +21,7 @@ _CONFIG = "Print the config as resolved, every setting in it."
 _STAGES = {
     "ingest": "Read the shop's tables, check them, give out integer codes.",
     "prepare": "Make histories, windows, requests, features and texts.",
+    "adapt": "Adapt the text encoder to the shop's own texts, where text.adapt_steps says so.",
     "train-towers": "Train the user and item towers.",
     "embed": "Write the vectors of items and of each request's user.",
     "index": "Build the FAISS index over the item vectors.",

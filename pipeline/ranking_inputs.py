@@ -23,6 +23,7 @@ from commerce.state import ItemFacts, candidate_features, context_text, feature_
 from configs.schema import Config
 from learning.encoder_folder import find_encoder
 from learning.tokens import load_tokenizer
+from pipeline.encoders import prepared_encoder
 from pipeline.run_folder import RunFolder
 from ranking.batches import Examples
 from ranking.lists import Lists, read_lists
@@ -154,7 +155,9 @@ def candidates_file(window: str, protocol: str) -> str:
 
 def encoder_path(run: RunFolder, config: Config) -> Path:
     """Return the folder of the language model that the cross-encoder starts from."""
-    return find_encoder(config.ranking.encoder or config.text.encoder, run.stage("prepare") / "encoder")
+    if config.ranking.encoder:
+        return find_encoder(config.ranking.encoder, run.stage("prepare") / "encoder")
+    return prepared_encoder(run, config.text).path
 
 
 def relevant_of(requests: Requests) -> Relevant:

@@ -36,6 +36,28 @@ class ShopTexts:
         (out / "text_report.json").write_text(json.dumps(fit.as_json(), indent=1, ensure_ascii=False))
         return fit.lines
 
+    def known_before(
+        self,
+        histories: Histories,
+        cuts: NDArray[np.int64],
+        available_from: NDArray[np.int64],
+        start: int | None,
+    ) -> tuple[list[str], list[str]]:
+        """Return the texts of items, and the queries, that were known before the ranker window.
+
+        Args:
+            histories: of all users.
+            cuts: ``[users]``, absolute position where what may be trained on ends.
+            available_from: ``[items]``, when each item came, in microseconds.
+            start: when the window begins, in microseconds; None where it begins for each user at another time, and
+                items count as always known.
+        """
+        before = np.arange(len(histories.query)) < np.repeat(cuts, np.diff(histories.offsets))
+        asked = np.unique(histories.query[before])
+        queries = [self.queries[code] for code in asked[asked != NO_QUERY]]
+        known = np.full(len(self.items), True) if start is None else available_from < start
+        return [item for item, there in zip(self.items, known, strict=True) if there], queries
+
     def train_encoder(
         self,
         text: TextConfig,
@@ -65,12 +87,6 @@ class ShopTexts:
         from learning.search_pairs import search_pairs
         from learning.shop_encoder import train_shop_encoder
 
-        before = np.arange(len(histories.query)) < np.repeat(cuts, np.diff(histories.offsets))
-        asked = np.unique(histories.query[before])
-        queries = [self.queries[code] for code in asked[asked != NO_QUERY]]
-        items = self.items
-        if start is not None:
-            known = catalogue.available_from < start
-            items = [item for item, there in zip(items, known, strict=True) if there]
+        items, queries = self.known_before(histories, cuts, catalogue.available_from, start)
         pairs = search_pairs(histories, cuts, self.items, self.queries, targets)
         return train_shop_encoder([*items, *queries], pairs, out / "encoder", text, seed)

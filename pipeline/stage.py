@@ -70,6 +70,7 @@ class Stage:
 STAGES = (
     Stage("ingest", ("data", "bazaar"), ()),
     Stage("prepare", ("data", "prepare", "text", "evaluate.targets", "run.seed"), ("ingest",)),
+    Stage("adapt", ("text", "run.seed"), ("prepare",)),
     Stage(
         "train-towers",
         (
@@ -81,17 +82,17 @@ STAGES = (
             "run.seed",
             "tracking.loggers",
         ),
-        ("ingest", "prepare"),
+        ("ingest", "prepare", "adapt"),
     ),
-    Stage("embed", ("text",), ("prepare", "train-towers")),
+    Stage("embed", ("text",), ("prepare", "adapt", "train-towers")),
     Stage("index", ("retrieval",), ("embed",)),
     Stage(
         "retrieve",
         ("retrieval", "prepare.targets", "evaluate.targets", "evaluate.filter_seen", "evaluate.new_items_too"),
         ("prepare", "embed", "index"),
     ),
-    Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "embed", "retrieve")),
-    Stage("rank", ("ranking",), ("prepare", "embed", "retrieve", "train-ranker")),
+    Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "adapt", "embed", "retrieve")),
+    Stage("rank", ("ranking",), ("prepare", "adapt", "embed", "retrieve", "train-ranker")),
     Stage(
         "evaluate",
         (
@@ -111,7 +112,7 @@ STAGES = (
     Stage(
         "export",
         ("export", "text", "prepare", "retrieval", "evaluate", "ranking.encoder", "run.name", "run.seed"),
-        ("ingest", "prepare", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
+        ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
     ),
     Stage("register", ("tracking",), ("train-towers", "train-ranker", "evaluate", "export")),
 )

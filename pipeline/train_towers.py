@@ -19,10 +19,11 @@ from commerce.histories import Histories
 from commerce.metrics import Relevant
 from commerce.records import Requests
 from commerce.seen import drop_seen
-from configs.schema import Config, TowersConfig
+from configs.schema import Config, TextConfig, TowersConfig
+from learning.adapters import add_adapters, merge_adapters
 from learning.encoder_folder import EncoderFolder
 from learning.gather import leave_ranks
-from learning.language_model import load_text_encoder
+from learning.language_model import load_text_encoder, recompute
 from learning.resume import await_true
 from learning.tokens import load_tokenizer, token_ids
 from pipeline.encoders import TUNED, prepared_encoder, write_tuned
@@ -64,8 +65,8 @@ def train_towers(work: Work) -> Outcome:
     L.seed_everything(seed, verbose=False)
     module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
     module.attach(catalogue, steps=data.plan.steps * settings.max_epochs)
-    if settings.tuning == "full":
-        module.tune(*_tuned_texts(prepared, encoder, catalogue, settings.tuned_texts))
+    if settings.tuning != "frozen":
+        module.tune(*_tuned_texts(prepared, encoder, catalogue, settings, work.config.text))
     rounds, mined = _rounds(work, module, data, prepared)
     if global_rank() > 0:
         return Outcome([])
@@ -88,6 +89,8 @@ def train_towers(work: Work) -> Outcome:
     (work.out / "summary.json").write_text(json.dumps(summary, indent=1))
     save_model(module, best.file, work.out / "model.ckpt")
     if module.item_texts is not None:
+        if settings.tuning == "lora":
+            merge_adapters(module.item_texts.encoder)
         write_tuned(module.item_texts.encoder, encoder, work.out / TUNED)
     return Outcome(
         [
@@ -159,14 +162,32 @@ def _joined_curve(curves: list[list[dict[str, float]]]) -> tuple[list[dict[str, 
 
 
 def _tuned_texts(
-    prepared: Prepared, folder: EncoderFolder, catalogue: Catalogue, most: int
+    prepared: Prepared, folder: EncoderFolder, catalogue: Catalogue, settings: TowersConfig, text: TextConfig
 ) -> tuple[TunedTexts, TunedTexts]:
     """Return the texts of items and of queries for training one encoder along."""
     encoder, tokenizer = load_text_encoder(folder), load_tokenizer(folder.path, folder.max_tokens)
+    if settings.gradient_checkpointing:
+        recompute(encoder)
+    if settings.tuning == "lora":
+        add_adapters(
+            encoder,
+            rank=settings.lora_rank,
+            alpha=settings.lora_alpha,
+            dropout=settings.lora_dropout,
+            modules=settings.lora_modules,
+        )
 
     def tuned(texts: list[str], prefix: str, vectors: Tensor) -> TunedTexts:
         rows = token_ids(tokenizer, [prefix + one if one else "" for one in texts])
-        return TunedTexts(encoder, [row if one else [] for row, one in zip(rows, texts, strict=True)], vectors, most)
+        return TunedTexts(
+            encoder,
+            [row if one else [] for row, one in zip(rows, texts, strict=True)],
+            vectors,
+            settings.tuned_texts,
+            dropped=settings.text_dropout,
+            tokens_per_batch=text.tokens_per_batch,
+            precision=text.precision,
+        )
 
     return (
         tuned(prepared.item_texts, folder.item_prefix, catalogue.items.text),

@@ -149,7 +149,8 @@ class TwoTower(L.LightningModule):
         computed again, with the same dropout, when its gradient is due (GradCache, Gao et al. 2021, by activation
         checkpointing). The pool is whole for every part, so parts change memory and time and nothing else.
         """
-        items = self.encode_items(batch.encoded, batch.encoded[batch.target])
+        learned = torch.cat([batch.target, batch.mined[batch.mined > 0] - 1])
+        items = self.encode_items(batch.encoded, batch.encoded[learned])
         queries = self.encode_asked(batch)
         negatives = self._negatives(batch, items)
         chunk = self.settings["chunk_users"]
@@ -286,11 +287,12 @@ class TwoTower(L.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]
         """Return AdamW with its groups, and the schedule that moves every step."""
         settings = self.settings
+        encoder_rate = settings["lora_learning_rate" if settings["tuning"] == "lora" else "encoder_learning_rate"]
         groups = parameter_groups(
             self,
             learning_rate=settings["learning_rate"],
             weight_decay=settings["weight_decay"],
-            rates={"item_texts.": settings["encoder_learning_rate"]},
+            rates={"item_texts.": encoder_rate},
             exempt=("log_scale",),
         )
         optimizer = torch.optim.AdamW(groups, fused=True)

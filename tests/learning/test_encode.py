@@ -1,13 +1,16 @@
+import itertools
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning.encode import encode, folder_vectors, pad, token_batches
+from learning.encode import encode, encode_chunks, folder_vectors, length_chunks, pad, token_batches
 from learning.encoder_folder import open_encoder
 from learning.language_model import load_text_encoder, pool
-from learning.tokens import load_tokenizer
+from learning.tokens import load_tokenizer, token_ids
 
 
 @given(st.lists(st.integers(1, 70), max_size=60), st.integers(1, 128))
@@ -20,6 +23,44 @@ def test_every_text_comes_once_and_a_batch_stays_in_its_budget(lengths, budget):
 
 def test_texts_of_one_length_go_together():
     assert [sorted(batch) for batch in token_batches([3, 9, 3, 9], 18)] == [[1, 3], [0, 2]]
+
+
+def _costs(lengths, overhead, splits):
+    for cuts in splits:
+        chunks = [lengths[low:high] for low, high in itertools.pairwise(cuts)]
+        yield sum(len(chunk) * max(chunk) + overhead for chunk in chunks)
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=7), st.integers(0, 40))
+def test_no_split_by_length_costs_less_than_the_chunks(lengths, overhead):
+    chunks = length_chunks(lengths, overhead)
+    assert sorted(row for chunk in chunks for row in chunk) == list(range(len(lengths)))
+    inside = range(1, len(lengths))
+    splits = [(0, *cuts, len(lengths)) for n in range(len(lengths)) for cuts in itertools.combinations(inside, n)]
+    cost = sum(len(chunk) * max(lengths[row] for row in chunk) + overhead for chunk in chunks)
+    assert cost == min(_costs(sorted(lengths), overhead, splits))
+
+
+def test_chunks_are_cut_where_padding_costs_more_than_a_call():
+    lengths = [3, 30, 3, 30, 3]  # one chunk pads three rows by 27 tokens each
+    assert length_chunks(lengths, overhead=80) == [[0, 2, 4], [1, 3]]
+    assert length_chunks(lengths, overhead=82) == [[0, 2, 4, 1, 3]]
+
+
+def test_chunks_give_the_vectors_and_gradients_of_one_padded_batch(shop_encoder):
+    folder, titles, text = shop_encoder
+    rows = token_ids(load_tokenizer(folder, text.max_tokens), [*titles[::-1], "lamp", "red desk lamp " * 6])
+    found, calls = [], []
+    for chunked in (True, False):
+        encoder = load_text_encoder(open_encoder(text, folder))
+        encoder.register_forward_hook(lambda module, inputs, output: calls.append(inputs[0].shape))
+        vectors = encode_chunks(encoder, rows, torch.device("cpu")) if chunked else encoder(*pad(rows))
+        (vectors * torch.linspace(-1, 1, vectors.numel()).view_as(vectors)).sum().backward()
+        found.append([vectors.detach(), *(parameter.grad for parameter in encoder.parameters())])
+    assert len(calls) > 2
+    assert sum(map(math.prod, calls[:-1])) < 0.6 * math.prod(calls[-1])  # tokens, padded ones included
+    for chunked, padded in zip(*found, strict=True):
+        torch.testing.assert_close(chunked, padded, atol=1e-5, rtol=1e-5)
 
 
 def test_padding_stands_on_the_right():

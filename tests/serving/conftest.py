@@ -25,7 +25,7 @@ towers: {dim: 16, layers: 1, heads: 2, history_length: 20, max_epochs: 1}
 ranking: {layers: 1, depth: 8, context_tokens: 24, item_tokens: 12, precision: fp32}
 evaluate: {bootstrap: 20}
 """
-STAGES = ("ingest", "prepare", "train-towers", "embed", "index", "retrieve")
+STAGES = ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve")
 
 
 @pytest.fixture(scope="session")
