@@ -153,7 +153,7 @@ def test_checkpoints_of_another_key_are_removed(config):
 def test_many_stages_in_processes_started_together_are_refused(config, monkeypatch):
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match="2 processes were started together for 11 stages"):
+    with pytest.raises(InputError, match="2 processes were started together for 12 stages"):
         pipeline.stage.run_stages(config)
 
 
