@@ -16,7 +16,7 @@ def file(tmp_path: Path) -> Path:
 def test_yaml_holds_only_what_differs(file):
     config = load_config(file)
     assert config.towers.dim == 32
-    assert config.towers.heads == 2  # the schema's default
+    assert config.towers.heads == 4  # the schema's default
 
 
 def test_a_run_is_named_after_its_file(file):
