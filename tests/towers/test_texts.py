@@ -1,14 +1,19 @@
+from dataclasses import replace
+
 import lightning as L
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import BertConfig, BertModel
 
+from commerce.mined import MinedWriter
 from learning.adapters import add_adapters
 from learning.language_model import TextEncoder
 from learning.optimizer import decays
 from towers.data import Steps
+from towers.mined import Mined
 from towers.texts import TunedTexts, mix
 from towers.train import save_model, train
 
@@ -197,3 +202,20 @@ def test_bf16_computes_beside_weights_and_gradients_in_fp32(small):
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
     assert gradients[1].dtype == module.item_texts.encoder.tokens.weight.dtype == torch.float32
     assert F.cosine_similarity(gradients[0].flatten(), gradients[1].flatten(), dim=0) > 0.98
+
+
+def test_mined_negatives_are_encoded_anew_beside_the_targets(small, tmp_path, monkeypatch):
+    module, data, _ = _tuned(small)
+    positions = data.maker.targets.position
+    with MinedWriter(tmp_path / "mined.parquet") as file:
+        file.write(positions, np.full((len(positions), 1), 19, np.int32), np.zeros((len(positions), 1), np.float32))
+    maker = replace(data.maker, mined=Mined.read(tmp_path / "mined.parquet"))
+    batch = Steps(data.plan, maker, 0, 1)[0]
+    asked = []
+    monkeypatch.setattr(module.item_texts, "fresh", lambda codes: asked.append(set(codes.tolist())) or _none(codes))
+    module.loss(batch)
+    assert asked == [set(batch.encoded[batch.target].tolist()) | {19}]
+
+
+def _none(codes):
+    return codes[:0], torch.zeros(0, 4)
