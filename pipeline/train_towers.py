@@ -56,17 +56,8 @@ def train_towers(work: Work) -> Outcome:
     settings, seed = work.config.towers, work.config.run.seed
     started, cpu = time.perf_counter(), time.process_time()
     prepared = Prepared.open(work.run.stage("prepare"))
-    data, shares, chances = _data(work, prepared)
     encoder = prepared_encoder(work.run, work.config.text)
-    catalogue = prepared.catalogue(
-        encoder, work.config.text, settings.id_min_events, settings.popularity, shares, chances
-    )
-
-    L.seed_everything(seed, verbose=False)
-    module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
-    module.attach(catalogue, steps=data.plan.steps * settings.max_epochs)
-    if settings.tuning != "frozen":
-        module.tune(*_tuned_texts(prepared, encoder, catalogue, settings, work.config.text))
+    module, data = open_training(work, prepared, encoder)
     rounds, mined = _rounds(work, module, data, prepared)
     if global_rank() > 0:
         return Outcome([])
@@ -100,6 +91,19 @@ def train_towers(work: Work) -> Outcome:
             *intents,
         ]
     )
+
+
+def open_training(work: Work, prepared: Prepared, encoder: EncoderFolder) -> tuple[TwoTower, TowerData]:
+    """Return untrained towers, with all that they look up, and what they are trained on."""
+    settings, text = work.config.towers, work.config.text
+    data, shares, chances = _data(work, prepared)
+    catalogue = prepared.catalogue(encoder, text, settings.id_min_events, settings.popularity, shares, chances)
+    L.seed_everything(work.config.run.seed, verbose=False)
+    module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
+    module.attach(catalogue, steps=data.plan.steps * settings.max_epochs)
+    if settings.tuning != "frozen":
+        module.tune(*_tuned_texts(prepared, encoder, catalogue, settings, text))
+    return module, data
 
 
 def _rounds(work: Work, module: TwoTower, data: TowerData, prepared: Prepared) -> tuple[list[Best], list[str]]:

@@ -91,6 +91,7 @@ def train(
     seed: int,
     scratch: Path,
     loggers: Sequence[Logger] = (),
+    callbacks: Sequence[L.Callback] = (),
 ) -> Best:
     """Train, going on from a checkpoint in ``scratch`` where there is one, and leave the best weights in the module.
 
@@ -101,6 +102,7 @@ def train(
         seed: of dropout; the data have their own.
         scratch: folder for checkpoints.
         loggers: Lightning loggers.
+        callbacks: further Lightning callbacks, which watch and change nothing.
     """
     best, finished = Best(scratch / "best.ckpt", settings.patience), scratch / _FINISHED
     if finished.is_file():
@@ -118,7 +120,10 @@ def train(
         strategy=_strategy(settings),
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
         max_epochs=settings.max_epochs,
-        callbacks=[SeededSteps(seed), best, Checkpoints(resumed, settings.checkpoint_steps), TQDMProgressBar(10)],
+        callbacks=[
+            *(SeededSteps(seed), best, Checkpoints(resumed, settings.checkpoint_steps), TQDMProgressBar(10)),
+            *callbacks,
+        ],
         logger=list(loggers),
         use_distributed_sampler=False,
         enable_checkpointing=False,

@@ -55,7 +55,7 @@ def main() -> None:
         *("data.reader=tables", f"data.folder={tables}", "data.events=events.csv", "data.items=items.csv"),
         *("data.time_unit=s", f"run.folder={told.folder / 'run'}", f"run.seed={told.seed}"),
     )
-    run.run("ingest", "prepare", "train-towers", "embed")
+    run.run("ingest", "prepare", "adapt", "train-towers", "embed")
     measure(run, held, items, told.seed)
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/towers/quality.py configs/amazon_beauty.yaml [key=value ...] [--seeds 0,1,2] [--folder FOLDER]
 
-Runs ingest, prepare, train-towers and embed for each seed (what is finished is not run again) and ranks every item for
+Runs all stages up to embed for each seed (what is finished is not run again) and ranks every item for
 every test request under the config's own terms. With ``--against FOLDER`` of an earlier call, the paired difference to
 it, seed by seed, says whether a change helped.
 """
@@ -21,13 +21,13 @@ from commerce.histories import Histories
 from commerce.metrics import RANKED, Found, find
 from commerce.records import Requests
 from pipeline.api import Run
-from pipeline.asked import choose
+from pipeline.asked import Chosen, choose
 from pipeline.asking import Shop
 from pipeline.evaluate import hardware
 from pipeline.run_folder import RunFolder
 from pipeline.systems import Terms, rank_vectors
 
-_STAGES = ("ingest", "prepare", "train-towers", "embed")
+_STAGES = ("ingest", "prepare", "adapt", "train-towers", "embed")
 _MEASURES = (("recall", 10), ("ndcg", 10), ("recall", 50))
 
 
@@ -71,8 +71,16 @@ def main() -> None:
 
 def towers_found(run: Run) -> tuple[Found, np.ndarray]:
     """Return where the towers put the relevant items of each test request, and the requests' users."""
-    root, config = RunFolder(run.folder), run.config
-    prepared, embedded = root.stage("prepare"), root.stage("embed")
+    terms, chosen, kept = open_test(run)
+    embedded = RunFolder(run.folder).stage("embed")
+    users = np.load(embedded / "users_test.npy")[kept]
+    listed, _ = rank_vectors(terms, np.load(embedded / "item_vectors.npy"), users)
+    return find(listed, chosen.relevant), chosen.requests.user
+
+
+def open_test(run: Run) -> tuple[Terms, Chosen, np.ndarray]:
+    """Return the terms of the test window, what is measured, and which of the window's requests that is."""
+    config, prepared = run.config, RunFolder(run.folder).stage("prepare")
     targets = config.evaluate.targets or config.prepare.targets
     shop, histories = Shop.open(prepared, targets), Histories.open(prepared / "histories")
     whole = Requests.read(prepared / "requests.parquet").of("test")
@@ -80,9 +88,7 @@ def towers_found(run: Run) -> tuple[Found, np.ndarray]:
     chosen = choose(whole, histories, seen_by, config.evaluate.max_requests, config.run.seed)
     depth = max(k for _, k in _MEASURES)
     terms = Terms(chosen.requests, histories, shop.available_from, shop.available_until, seen_by, depth)
-    users = np.load(embedded / "users_test.npy")[chosen.kept]
-    listed, _ = rank_vectors(terms, np.load(embedded / "item_vectors.npy"), users)
-    return find(listed, chosen.relevant), chosen.requests.user
+    return terms, chosen, chosen.kept
 
 
 def say_differences(before: Found, after: Found, users: np.ndarray, seed: int) -> None:
