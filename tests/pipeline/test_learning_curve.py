@@ -26,7 +26,7 @@ def test_the_whole_share_is_the_run_itself_and_nothing_of_it_is_trained_again(cu
         assert point["systems"][system]["ndcg@10"] == whole.metrics()["systems"][system]["ndcg@10"]
     taken = [line for line in said if line.startswith("taken over")]
     assert taken[0].endswith(": ingest")  # another share is another training
-    assert taken[1].endswith(": ingest, prepare, train-towers, embed, index, retrieve")
+    assert taken[1].endswith(": ingest, prepare, adapt, train-towers, embed, index, retrieve")
     assert sum(line.startswith("train-towers: done") for line in said) == 1
 
 

@@ -91,7 +91,7 @@ def test_the_stage_logs_the_run_and_says_where_it_is(work, monkeypatch):
     outcome = register(work)
     place, record = seen
     assert place == (work.config.tracking.uri, "a shop")
-    assert record.params["towers.dim"] == "128"
+    assert record.params["towers.dim"] == "256"
     assert record.params["data_window.events"] == "3"
     assert record.metrics == {"mercato/ndcg@10": 0.2}
     assert record.curves == {"towers/train/loss": [(0, 2.5), (1, 2.0)]}
