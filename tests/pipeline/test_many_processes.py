@@ -19,9 +19,9 @@ SETTINGS += ("towers.max_epochs=1", "towers.mined_targets=2000")
 
 @pytest.fixture
 def prepared(tiny_run, tiny_overrides, tmp_path):
-    """Overrides of a run folder in which everything up to ``prepare`` is done."""
+    """Overrides of a run folder in which everything up to ``adapt`` is done."""
     run, _ = tiny_run
-    for name in ("ingest", "prepare"):
+    for name in ("ingest", "prepare", "adapt"):
         shutil.copytree(run.folder / name, tmp_path / "run" / name)
     cache = next(word for word in run.overrides if word.startswith("text.cache="))
     others = [word for word in tiny_overrides(tmp_path) if not word.startswith(("text.cache", "towers.max_epochs"))]
