@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from commerce.columns import NO_ITEM
-from commerce.records import CANDIDATES, VERSION
+from commerce.record_writer import RecordWriter
+from commerce.records import CANDIDATES
 
 BLEND = "blend"
 """Source of the rows that hold the blended order."""
 
 
-class CandidateWriter:
+class CandidateWriter(RecordWriter):
     """Writes a ``CANDIDATES`` file, one row group for every block of requests."""
 
     def __init__(self, path: Path) -> None:
-        metadata = {"mercato.record": "candidates", "mercato.version": VERSION}
-        self._schema = CANDIDATES.with_metadata(metadata)
-        # Ranks and request ids repeat: zstd halves what snappy leaves of them.
-        self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+        super().__init__(path, "candidates", CANDIDATES)
 
     def write(
         self,
@@ -71,6 +58,6 @@ class CandidateWriter:
                 pa.array(rank[order]),
                 pa.array(every_score[row, source, column]),
             ],
-            schema=self._schema,
+            schema=self.schema,
         )
-        self._file.write_table(table)
+        self.file.write_table(table)

@@ -179,5 +179,5 @@ def _check_labels(told: Told, intents: NDArray[np.int8]) -> None:
     stop(
         "intent labels look past their window",
         np.sort(order[nothing_later & (intents[order] >= 0)]),
-        lambda at: told.labelled(at),
+        told.labelled,
     )

@@ -1,4 +1,4 @@
-"""Which item a state is to foretell: one drawn from the user's next strictly later group that holds a target action."""
+"""Which items a state is to foretell: those of the user's next strictly later group that holds a target action."""
 
 from __future__ import annotations
 

@@ -5,39 +5,24 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 from transformers import BertConfig, BertModel
 
 from commerce.mined import MinedWriter
 from learning.adapters import add_adapters
 from learning.language_model import TextEncoder
 from learning.optimizer import decays
+from tests.towers.training import Encoder
 from towers.data import Steps
 from towers.mined import Mined
 from towers.texts import TunedTexts, mix
 from towers.train import save_model, train
-
-
-class _Encoder(nn.Module):
-    """Stands for a text encoder: the mean of its tokens' vectors, with dropout while it is trained."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(5)
-        self.tokens = nn.Embedding(12, 4)
-        self.dropout = nn.Dropout(0.3)
-
-    def forward(self, ids, mask):
-        states = self.dropout(self.tokens(ids)) * mask[:, :, None]
-        return F.normalize(states.sum(1) / mask.sum(1, keepdim=True), dim=1)
-
 
 ROWS = [[1, 2], [], [3], [4, 5, 6]]
 
 
 @pytest.fixture
 def texts():
-    tuned = TunedTexts(_Encoder().eval(), ROWS, torch.zeros(4, 4), most=2)
+    tuned = TunedTexts(Encoder().eval(), ROWS, torch.zeros(4, 4), most=2)
     tuned.refresh()
     return tuned
 
@@ -55,7 +40,7 @@ def test_fresh_texts_are_distinct_bounded_and_never_empty(texts):
 
 
 def test_equal_texts_are_encoded_once():
-    tuned = TunedTexts(_Encoder(), [[1, 2], [], [3], [1, 2]], torch.zeros(4, 4), most=2)
+    tuned = TunedTexts(Encoder(), [[1, 2], [], [3], [1, 2]], torch.zeros(4, 4), most=2)
     seen = []
     tuned.encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
     codes, vectors = tuned.fresh(torch.tensor([3, 0, 2, 1]))
@@ -70,7 +55,7 @@ def test_equal_texts_are_encoded_once():
 
 def test_texts_lose_words_where_they_are_trained_and_nowhere_else():
     row = list(range(1, 12))
-    tuned = TunedTexts(_Encoder(), [row], torch.zeros(1, 4), most=2, dropped=0.5)
+    tuned = TunedTexts(Encoder(), [row], torch.zeros(1, 4), most=2, dropped=0.5)
     seen = []
     tuned.encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0][0].tolist()))
     for seed in (0, 1, 0):
@@ -102,7 +87,7 @@ def test_refreshed_texts_are_as_the_encoder_gives_them_without_dropout(texts):
 
 def _tuned(small, **changes):
     module, data, settings = small(encoder_learning_rate=0.05, max_epochs=3, **changes)
-    encoder = _Encoder()
+    encoder = Encoder()
     items = TunedTexts(encoder, [[1 + n % 11, 1 + n % 7] for n in range(20)], torch.zeros(20, 4), most=8)
     queries = TunedTexts(encoder, [[1], [2]], torch.zeros(2, 4), most=8)
     items.refresh()
