@@ -178,7 +178,7 @@ class PrepareConfig:
     """Actions that enter histories."""
     targets: dict[str, float] = field(default_factory=lambda: {"purchase": 1.0})
     """Action -> weight in the towers' and the ranker's loss, and gain in evaluation unless ``evaluate.targets``."""
-    ranker_user_share: float = 0.2
+    ranker_user_share: float = 0.1
     """Share of users, by hash, who give their third-last event to the ranker (``leave_last_out``)."""
     user_share: float = 1.0
     """Share of users, by hash, whose events are learned from, counted and validated on. The test window asks everybody
@@ -265,6 +265,9 @@ class TowersConfig:
     """Dropout in the behaviour encoder."""
     id_min_events: int = 1
     """Events in the towers' window from which an item gets an id residual."""
+    id_start: str = "pairs"
+    """First values of the id residuals: ``pairs`` (where an item stands in the graph of items that the same users met
+    near each other) or ``random``."""
     id_drop: float = 0.2
     """Share of items whose id residual is dropped, at random, in a training step."""
     id_cap: float = 1.0
@@ -327,9 +330,9 @@ class TowersConfig:
     chunk_users: int = 0
     """Histories of a rank that are read and scored at once; 0: all. The gradient stays that of the whole batch, at
     more cost: the way past memory, which gradient accumulation is not, since it would not enlarge the pool."""
-    max_epochs: int = 15
+    max_epochs: int = 12
     """Epochs at most."""
-    patience: int = 5
+    patience: int = 3
     """Epochs without a better NDCG@10 on ``fit`` after which training stops."""
     learning_rate: float = 1e-3
     """Peak learning rate, reached after the warm-up, then cosine decay."""
@@ -341,6 +344,8 @@ class TowersConfig:
     """AdamW's decay; biases, norms and the temperature are exempt."""
     warmup_share: float = 0.05
     """Share of all steps in which the learning rate rises."""
+    average: float = 0.999
+    """Decay, per step, of the moving average of the weights that is validated and kept; 0: the weights as they are."""
     precision: str = "fp32"
     """``fp32`` or ``bf16`` (autocast)."""
     checkpoint_steps: int = 200
@@ -356,6 +361,7 @@ class TowersConfig:
     part out), or ``auto``: the second where the text encoder is trained along, else the first."""
 
     def __post_init__(self) -> None:
+        one_of("towers", self, "id_start", ("pairs", "random"))
         one_of("towers", self, "negatives", ("pool", "all"))
         one_of("towers", self, "tuning", ("frozen", "lora", "full"))
         one_of("towers", self, "precision", PRECISIONS)
@@ -373,8 +379,8 @@ class TowersConfig:
         above("towers", self, 0, ("popular_power",))
         above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
         above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))
-        shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout"))
-        below("towers", self, 1, ("text_dropout", "lora_dropout"))
+        shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout", "average"))
+        below("towers", self, 1, ("text_dropout", "lora_dropout", "average"))
         idle = [name for name in ("text_dropout", "gradient_checkpointing") if getattr(self, name)]
         if self.tuning == "frozen" and idle:
             raise ValueError(

@@ -39,6 +39,7 @@ from towers.masks import Equivalents
 from towers.mined import Mined
 from towers.module import TwoTower
 from towers.pool import PoolPlan, popularity_chances
+from towers.start import start_from_pairs
 from towers.targets import Targets
 from towers.texts import TunedTexts
 from towers.train import Best, load_best, save_model, train, write_curve
@@ -101,6 +102,10 @@ def open_training(work: Work, prepared: Prepared, encoder: EncoderFolder) -> tup
     L.seed_everything(work.config.run.seed, verbose=False)
     module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
     module.attach(catalogue, steps=data.plan.steps * settings.max_epochs)
+    if settings.id_start == "pairs":
+        start_from_pairs(
+            module, prepared.histories, prepared.histories.offsets[:-1], prepared.cuts, work.config.run.seed
+        )
     if settings.tuning != "frozen":
         module.tune(*_tuned_texts(prepared, encoder, catalogue, settings, text))
     return module, data

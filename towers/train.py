@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
 from configs.schema import TowersConfig
+from learning.average import Average
 from learning.resume import Checkpoints, SeededSteps, put_in_place, save_atomic
 from towers.data import TowerData
 from towers.module import TwoTower
@@ -121,7 +122,10 @@ def train(
         precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
         max_epochs=settings.max_epochs,
         callbacks=[
-            *(SeededSteps(seed), best, Checkpoints(resumed, settings.checkpoint_steps), TQDMProgressBar(10)),
+            SeededSteps(seed),
+            best,
+            *([Average(settings.average)] if settings.average else []),  # after best, which saves what is lent
+            *(Checkpoints(resumed, settings.checkpoint_steps), TQDMProgressBar(10)),
             *callbacks,
         ],
         logger=list(loggers),
