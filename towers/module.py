@@ -252,7 +252,6 @@ class TwoTower(L.LightningModule):
             len(batch.user),
             batch.others,
             batch.equivalents,
-            len(facts.items),
         )
         if not facts.always_open:
             mask |= not_available(pool, batch.moment, facts.since, facts.until)
