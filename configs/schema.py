@@ -269,6 +269,9 @@ class TowersConfig:
     """Share of items whose id residual is dropped, at random, in a training step."""
     id_cap: float = 1.0
     """Largest length of an id residual, in units of the projected text's length."""
+    id_updates: str = "dense"
+    """``dense``: every step updates the id residuals of the whole catalogue. ``rows``: those that the step reads alone,
+    so that a step costs the same whatever the catalogue's size (learning/row_updates.py)."""
     repeats: float = 1.0
     """Factor on the loss weight of a target that its user had before. 0 leaves such targets out: the towers then look
     for what is new to a user, and early stopping does too, while the source ``repeats`` knows the rest."""
@@ -357,6 +360,7 @@ class TowersConfig:
 
     def __post_init__(self) -> None:
         one_of("towers", self, "negatives", ("pool", "all"))
+        one_of("towers", self, "id_updates", ("dense", "rows"))
         one_of("towers", self, "tuning", ("frozen", "lora", "full"))
         one_of("towers", self, "precision", PRECISIONS)
         one_of("towers", self, "accelerator", ("auto", "cpu", "gpu"))

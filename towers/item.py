@@ -65,6 +65,7 @@ class ItemTower(nn.Module):
         dim: int,
         id_cap: float,
         id_drop: float,
+        id_rows: bool = False,
     ) -> None:
         """Build the tower.
 
@@ -77,13 +78,14 @@ class ItemTower(nn.Module):
             dim: width of the item vectors.
             id_cap: largest length of a residual, in units of the projection's length.
             id_drop: share of items without their residual in a training step.
+            id_rows: whether the gradient of the residuals is sparse, of the rows that a step reads.
         """
         super().__init__()
         self.text = nn.Linear(text_dim, dim)
         self.categorical = nn.ModuleList(nn.Embedding(count, dim, padding_idx=0) for count in categories)
         self.numeric = nn.Linear(2 * numbers, dim, bias=False) if numbers else None
         self.vectors = nn.Linear(vector_dim, dim) if vector_dim else None
-        self.residual = nn.Embedding(residuals + 1, dim, padding_idx=0)
+        self.residual = nn.Embedding(residuals + 1, dim, padding_idx=0, sparse=id_rows)
         self.popularity = nn.Parameter(torch.tensor(_FIRST_POPULARITY))
         self.id_cap, self.id_drop = id_cap, id_drop
         for table in (*self.categorical, self.residual):

@@ -9,11 +9,13 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from learning.gather import gather, share_of_mean, total
 from learning.metrics import NDCG
 from learning.optimizer import parameter_groups, warmup_cosine
+from learning.row_updates import RowAdamW, mean_rows
 from towers.batches import Batch
 from towers.catalogue import Catalogue
 from towers.intent import IntentHead
@@ -26,6 +28,7 @@ from towers.validation import Asked
 
 # exp(4.6) = 100: a temperature below .01 makes one near miss outweigh everything (CLIP, Radford et al. 2021).
 _LARGEST_LOG_SCALE = 4.6
+_RESIDUALS = "item.residual.weight"
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,12 @@ class TwoTower(L.LightningModule):
             dim=settings["dim"],
             id_cap=settings["id_cap"],
             id_drop=settings["id_drop"],
+            id_rows=settings["id_updates"] == "rows",
         )
+        if self.item.residual.sparse:
+            # Ranks exchange its rows in on_after_backward: what DDP adds up, it would add up as a whole table.
+            kept = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
+            kept(self, [_RESIDUALS])  # type: ignore[no-untyped-call]
         self.user = UserTower(
             text_dim=known.text_dim,
             categories=known.user_categories,
@@ -141,6 +149,12 @@ class TwoTower(L.LightningModule):
         loss, count = self.loss(batch)
         self.log("train/loss", total(loss) / total(count), prog_bar=True, batch_size=len(batch.user))
         return share_of_mean(loss, count)
+
+    def on_after_backward(self) -> None:
+        """Bring the ranks' sparse gradients together; DDP does it for all others."""
+        table = self.item.residual.weight
+        if table.grad is not None and table.grad.is_sparse:
+            table.grad = mean_rows(table.grad)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum of weighted losses over the batch's trained states, and the sum of weights.
@@ -294,6 +308,6 @@ class TwoTower(L.LightningModule):
             rates={"item_texts.": encoder_rate},
             exempt=("log_scale",),
         )
-        optimizer = torch.optim.AdamW(groups, fused=True)
+        optimizer = RowAdamW(groups, fused=True)
         schedule = warmup_cosine(optimizer, self.steps, settings["warmup_share"])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

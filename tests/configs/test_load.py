@@ -88,6 +88,7 @@ def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
         ),
         ("towers.negatives=every", r"towers\.negatives must be pool or all, got 'every'"),
         ("towers.tuning=lara", r"towers\.tuning must be frozen, lora or full, got 'lara'; did you mean lora\?"),
+        ("towers.id_updates=row", r"towers\.id_updates must be dense or rows, got 'row'; did you mean rows\?"),
         ("towers.text_dropout=1", r"towers\.text_dropout must be below 1, got 1"),
         (
             "towers.text_dropout=0.1",
