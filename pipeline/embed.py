@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
@@ -20,9 +19,10 @@ from learning.launch import Place, joined
 from pipeline.encoders import towers_encoder
 from pipeline.stage import Outcome, Work
 from pipeline.tower_inputs import Prepared
-from towers.embed import embed_batch, embed_block, item_blocks
+from towers.embed import embed_batch, embed_block
 from towers.module import TwoTower
 from towers.validation import AskedBatches
+from towers.whole import item_blocks
 
 Array = NDArray[np.float32]
 
@@ -50,7 +50,6 @@ def _embed(work: Work, place: Place) -> Outcome:
     for number in place.share(len(blocks)):
         items[blocks[number]] = embed_block(module, blocks[number])
     _finish(items, place)
-    known = torch.from_numpy(np.array(items))
 
     requests = Requests.read(prepared.folder / "requests.parquet")
     lines = [f"{count:,} item vectors, {dim} wide"]
@@ -62,7 +61,7 @@ def _embed(work: Work, place: Place) -> Outcome:
         for number in place.share(len(batches)):
             batch = batches[number]
             rows = batch.request.numpy()
-            vectors[rows], intents[rows], _ = embed_batch(module, known, batch)
+            vectors[rows], intents[rows], _ = embed_batch(module, items, batch)
         _finish(vectors, place)
         _finish(intents, place)
         lines.append(f"{len(vectors):,} user vectors of the {window} window")

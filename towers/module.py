@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -25,6 +26,7 @@ from towers.masks import excluded, not_available
 from towers.texts import TunedTexts, mix
 from towers.user import UserTower
 from towers.validation import Asked
+from towers.whole import item_blocks, top_items
 
 # exp(4.6) = 100: a temperature below .01 makes one near miss outweigh everything (CLIP, Radford et al. 2021).
 _LARGEST_LOG_SCALE = 4.6
@@ -276,21 +278,24 @@ class TwoTower(L.LightningModule):
         for texts in (self.item_texts, self.query_texts):
             if texts is not None:
                 texts.refresh()
-        self._ranked_items = self.encode_items(torch.arange(len(self.facts.items), device=self.device))
+        self._ranked_items = torch.empty(len(self.facts.items), self.settings["dim"], device=self.device)
+        for block in item_blocks(len(self._ranked_items)):
+            codes = torch.arange(block.start, block.stop, device=self.device)
+            self._ranked_items[block] = self.encode_items(codes)
 
     def validation_step(self, batch: Asked, batch_idx: int) -> None:
         """Rank the whole catalogue for some requests."""
-        items = self._ranked_items
-        states = self.read(batch, items, self.encode_asked(batch))
+        items, facts = self._ranked_items, self.facts
+        states = self.read(batch, items[batch.encoded], self.encode_asked(batch))
         users = self.user.vectors(states[torch.arange(len(states)), batch.count])
+        shut = (
+            None
+            if facts.always_open
+            else partial(not_available, moment=batch.moment, since=facts.since, until=facts.until)
+        )
         with torch.autocast(self.device.type, enabled=False):
-            scores = users.float() @ items.float().T
-        scores[batch.hidden[:, 0], batch.hidden[:, 1]] = -torch.inf
-        facts = self.facts
-        if not facts.always_open:
-            everything = torch.arange(len(items), device=self.device)
-            scores = scores.masked_fill(not_available(everything, batch.moment, facts.since, facts.until), -torch.inf)
-        self.ndcg.update(scores.topk(min(10, scores.shape[1]), dim=1).indices, batch.relevant)
+            best = top_items(users.float(), items, 10, batch.hidden, shut)
+        self.ndcg.update(best, batch.relevant)
         self.log("val/ndcg@10", self.ndcg, prog_bar=True, batch_size=len(batch.user))
 
     def on_validation_epoch_end(self) -> None:
