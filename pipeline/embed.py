@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from commerce.columns import INTENTS
 from commerce.records import Requests
 from commerce.splits import WINDOWS
-from learning.encode import folder_vectors
+from learning.encode import fill_cache
 from learning.launch import Place, joined
 from pipeline.encoders import towers_encoder
 from pipeline.stage import Outcome, Work
@@ -39,8 +39,8 @@ def _embed(work: Work, place: Place) -> Outcome:
     encoder, text, told = towers_encoder(work.run, work.config.text), work.config.text, module.settings
     if place.ranks > 1:
         # Each encodes a share of the texts into the cache, from which everyone then reads them all.
-        folder_vectors(prepared.item_texts[place.rank :: place.ranks], encoder, text, kind="item")
-        folder_vectors(prepared.query_texts[place.rank :: place.ranks], encoder, text, kind="query")
+        fill_cache(prepared.item_texts[place.rank :: place.ranks], encoder, text, kind="item")
+        fill_cache(prepared.query_texts[place.rank :: place.ranks], encoder, text, kind="query")
         place.meet()
     module.attach(prepared.catalogue(encoder, text, told["id_min_events"], told["popularity"]))
 
