@@ -217,6 +217,9 @@ class TextConfig:
     """Padded tokens per encoding batch; texts are sorted by length first."""
     cache: str = "runs/text-vectors"
     """Folder of cached text vectors, keyed by content and encoder."""
+    vectors: str = "memory"
+    """Item texts' vectors while towers train and embed: ``memory`` (float32), or ``disk``, a float16 file in the cache
+    of which a step reads its rows: for millions of items. Not for ``towers.tuning``, which changes them."""
     warn_share: float = 0.05
     """Share of unknown tokens, or of colliding texts, above which ``prepare`` warns."""
     refuse_share: float = 0.20
@@ -241,6 +244,7 @@ class TextConfig:
     def __post_init__(self) -> None:
         one_of("text", self, "pooling", ("", "mean", "cls", "last"))
         one_of("text", self, "precision", PRECISIONS)
+        one_of("text", self, "vectors", ("memory", "disk"))
         at_least("text", self, 1, ("max_tokens", "tokens_per_batch", "train_vocabulary", "train_layers", "train_steps"))
         at_least("text", self, 64, ("train_dim",))
         at_least("text", self, 0, ("adapt_steps",))
@@ -272,6 +276,9 @@ class TowersConfig:
     """Share of items whose id residual is dropped, at random, in a training step."""
     id_cap: float = 1.0
     """Largest length of an id residual, in units of the projected text's length."""
+    id_updates: str = "dense"
+    """``dense``: every step updates the id residuals of the whole catalogue. ``rows``: those that the step reads alone,
+    so that a step costs the same whatever the catalogue's size (learning/row_updates.py)."""
     repeats: float = 1.0
     """Factor on the loss weight of a target that its user had before. 0 leaves such targets out: the towers then look
     for what is new to a user, and early stopping does too, while the source ``repeats`` knows the rest."""
@@ -363,6 +370,7 @@ class TowersConfig:
     def __post_init__(self) -> None:
         one_of("towers", self, "id_start", ("pairs", "random"))
         one_of("towers", self, "negatives", ("pool", "all"))
+        one_of("towers", self, "id_updates", ("dense", "rows"))
         one_of("towers", self, "tuning", ("frozen", "lora", "full"))
         one_of("towers", self, "precision", PRECISIONS)
         one_of("towers", self, "accelerator", ("auto", "cpu", "gpu"))
@@ -609,3 +617,8 @@ class Config:
         some_of("evaluate", self.evaluate, "segments", tuple(known))
         groups = (*data.item_categorical, *((data.item_category,) if data.item_category else ()))
         one_of("evaluate", self.evaluate, "item_group", tuple(dict.fromkeys(["", *groups])))
+        if self.text.vectors == "disk" and self.towers.tuning != "frozen":
+            raise ValueError(
+                f"text.vectors=disk keeps vectors as they are, but towers.tuning={self.towers.tuning} changes them; "
+                "set text.vectors=memory or towers.tuning=frozen"
+            )

@@ -21,6 +21,8 @@ from learning.tokens import load_tokenizer, token_ids
 # What a further call of an encoder costs, in tokens. MiniLM trained alike, within noise, with 32 and with 128.
 _CALL_TOKENS = 64
 _GPU_CALL_TOKENS = 8192
+_SHARD = 65_536
+"""Texts that are encoded and cached together: what a cut-off run loses, and what is in memory, at most."""
 
 
 def token_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
@@ -162,22 +164,58 @@ def folder_vectors(
         kind: ``item`` or ``query``, which decides the prefix.
         progress: whether to show a progress bar.
     """
+    cache, full = _cache(texts, folder, text, kind)
+    _encode_missing(cache, full, folder, text, progress)
+    return cache.vectors(full, text_dim(folder))
+
+
+def folder_table(
+    texts: Sequence[str], folder: EncoderFolder, text: TextConfig, *, kind: str, progress: bool = True
+) -> NDArray[np.float16]:
+    """Return what ``folder_vectors`` does in float16, mapped from a file beside the cache that is written once.
+
+    The array may be changed in memory; the file stays as it is.
+    """
+    cache, full = _cache(texts, folder, text, kind)
+    file = cache.table_file(full)
+    if not file.is_file():
+        _encode_missing(cache, full, folder, text, progress)
+        cache.write_table(full, text_dim(folder))
+    table: NDArray[np.float16] = np.load(file, mmap_mode="c")
+    return table
+
+
+def fill_cache(texts: Sequence[str], folder: EncoderFolder, text: TextConfig, *, kind: str) -> None:
+    """Encode what is not in the cache yet; arguments are those of ``folder_vectors``."""
+    cache, full = _cache(texts, folder, text, kind)
+    _encode_missing(cache, full, folder, text, progress=True)
+
+
+def _cache(texts: Sequence[str], folder: EncoderFolder, text: TextConfig, kind: str) -> tuple[TextCache, list[str]]:
+    """Return an encoder's cache, and the texts as it reads them."""
     prefix = folder.item_prefix if kind == "item" else folder.query_prefix
     cache = TextCache(Path(text.cache), f"{folder.fingerprint()} {text.precision}")
-    full = [prefix + one if one else "" for one in texts]
-    missing = cache.missing(full)
-    if missing:
-        encoder, tokenizer = load_text_encoder(folder), load_tokenizer(folder.path, folder.max_tokens)
+    return cache, [prefix + one if one else "" for one in texts]
+
+
+def _encode_missing(
+    cache: TextCache, texts: Sequence[str], folder: EncoderFolder, text: TextConfig, progress: bool
+) -> None:
+    missing = cache.missing(texts)
+    if not missing:
+        return
+    encoder, tokenizer = load_text_encoder(folder), load_tokenizer(folder.path, folder.max_tokens)
+    for start in range(0, len(missing), _SHARD):
+        some = missing[start : start + _SHARD]
         found = encode(
             encoder,
             tokenizer,
-            missing,
+            some,
             tokens_per_batch=text.tokens_per_batch,
             precision=text.precision,
             progress=progress,
         )
-        cache.add(missing, found)
-    return cache.vectors(full, text_dim(folder))
+        cache.add(some, found)
 
 
 def text_dim(folder: EncoderFolder) -> int:

@@ -81,10 +81,10 @@ class Checkpoints(L.Callback):
         save_atomic(trainer, self.file)
 
 
-def save_atomic(trainer: L.Trainer, file: Path) -> None:
-    """Write a Lightning checkpoint; ``file`` is whole or as it was at any moment."""
+def save_atomic(trainer: L.Trainer, file: Path, *, weights_only: bool = False) -> None:
+    """Write a Lightning checkpoint, or what of it a finished model needs; ``file`` is whole or as it was, always."""
     temporary = file.with_name(f".{file.name}.tmp")
-    trainer.save_checkpoint(temporary)  # ranks other than the first write nothing
+    trainer.save_checkpoint(temporary, weights_only)  # ranks other than the first write nothing
     if trainer.is_global_zero:
         put_in_place(temporary, file)
 

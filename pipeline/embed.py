@@ -8,21 +8,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from commerce.columns import INTENTS
 from commerce.records import Requests
 from commerce.splits import WINDOWS
-from learning.encode import folder_vectors
+from learning.encode import fill_cache
 from learning.launch import Place, joined
 from pipeline.encoders import towers_encoder
 from pipeline.stage import Outcome, Work
 from pipeline.tower_inputs import Prepared
-from towers.embed import embed_batch, embed_block, item_blocks
+from towers.embed import embed_batch, embed_block
 from towers.module import TwoTower
 from towers.validation import AskedBatches
+from towers.whole import item_blocks
 
 Array = NDArray[np.float32]
 
@@ -39,8 +39,8 @@ def _embed(work: Work, place: Place) -> Outcome:
     encoder, text, told = towers_encoder(work.run, work.config.text), work.config.text, module.settings
     if place.ranks > 1:
         # Each encodes a share of the texts into the cache, from which everyone then reads them all.
-        folder_vectors(prepared.item_texts[place.rank :: place.ranks], encoder, text, kind="item")
-        folder_vectors(prepared.query_texts[place.rank :: place.ranks], encoder, text, kind="query")
+        fill_cache(prepared.item_texts[place.rank :: place.ranks], encoder, text, kind="item")
+        fill_cache(prepared.query_texts[place.rank :: place.ranks], encoder, text, kind="query")
         place.meet()
     module.attach(prepared.catalogue(encoder, text, told["id_min_events"], told["popularity"]))
 
@@ -50,7 +50,6 @@ def _embed(work: Work, place: Place) -> Outcome:
     for number in place.share(len(blocks)):
         items[blocks[number]] = embed_block(module, blocks[number])
     _finish(items, place)
-    known = torch.from_numpy(np.array(items))
 
     requests = Requests.read(prepared.folder / "requests.parquet")
     lines = [f"{count:,} item vectors, {dim} wide"]
@@ -62,7 +61,7 @@ def _embed(work: Work, place: Place) -> Outcome:
         for number in place.share(len(batches)):
             batch = batches[number]
             rows = batch.request.numpy()
-            vectors[rows], intents[rows], _ = embed_batch(module, known, batch)
+            vectors[rows], intents[rows], _ = embed_batch(module, items, batch)
         _finish(vectors, place)
         _finish(intents, place)
         lines.append(f"{len(vectors):,} user vectors of the {window} window")

@@ -15,7 +15,7 @@ from torch import Tensor
 from commerce.features import Vocabulary
 from commerce.histories import Histories
 from configs.schema import TextConfig
-from learning.encode import folder_vectors
+from learning.encode import folder_table, folder_vectors
 from learning.encoder_folder import EncoderFolder
 from towers.catalogue import Catalogue, UserFeatures
 from towers.item import ItemInputs
@@ -77,7 +77,8 @@ class Prepared:
             chances: ``[items]``, each item's chance in a draw by popularity; only training needs it.
         """
         folder, texts, queries = self.folder, self.item_texts, self.query_texts
-        vectors = torch.from_numpy(folder_vectors(texts, encoder, text, kind="item"))
+        read = folder_table if text.vectors == "disk" else folder_vectors
+        vectors = torch.from_numpy(read(texts, encoder, text, kind="item"))
         asked = folder_vectors(queries, encoder, text, kind="query") if queries else None
         counts = self.events_of_items(len(texts))
         residual = np.where(counts >= id_min_events, np.cumsum(counts >= id_min_events), 0)

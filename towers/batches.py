@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from commerce.columns import NO_QUERY
 from commerce.histories import Events, Histories
 from commerce.state import TowerInputs, tower_inputs
 from towers.masks import Equivalents
 from towers.mined import Mined
+from towers.numbering import distinct, number
 from towers.pool import PoolPlan
 from towers.targets import Targets
 from towers.windows import Windows
@@ -119,14 +119,14 @@ class BatchMaker:
         inputs = self._inputs(windows, shuffle)
         target = self.targets.item[chosen].astype(np.int64)
         mined = self._mined(chosen)
-        encoded = pool if self.pool.exact else _distinct(inputs.item, target, pool, mined)
-        asked = np.unique(inputs.query[inputs.query != NO_QUERY])
+        encoded = pool if self.pool.exact else distinct(inputs.item, target, pool, mined)
+        asked = distinct(inputs.query)
         arrays = {
             "encoded": encoded,
             "asked": asked,
             "user": windows.user.astype(np.int64),
-            "item": _number(inputs.item, encoded),
-            "query": _number(inputs.query, asked),
+            "item": number(inputs.item, encoded),
+            "query": number(inputs.query, asked),
             "action": inputs.action,
             "gap": inputs.gap,
             "row": row,
@@ -138,7 +138,7 @@ class BatchMaker:
             "drawn": np.asarray(drawn),
             "others": self._others(windows, row, chosen),
             "equivalents": self.equivalents.pairs(target),
-            "mined": _number(mined, encoded),
+            "mined": number(mined, encoded),
         }
         return Batch(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
 
@@ -206,14 +206,3 @@ def _events_of(windows: Windows, rows: Codes) -> Codes:
     counts = lengths[rows]
     nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.asarray(np.repeat(starts[rows], counts) + nth)
-
-
-def _distinct(*codes: Codes) -> Codes:
-    """Return the distinct codes that are not below 0, ascending."""
-    needed = np.unique(np.concatenate([one.ravel() for one in codes]))
-    return needed[needed >= 0]
-
-
-def _number(codes: Codes, known: Codes) -> Codes:
-    """Return each code's row in ``known`` (ascending) + 1, 0 for a code below 0."""
-    return np.where(codes >= 0, np.searchsorted(known, codes) + 1, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ class Catalogue:
     until: Tensor
     """``[items]`` int64 microseconds: not available from then on."""
 
-    @property
+    @cached_property
     def always_open(self) -> bool:
         """Whether every item is available at all times."""
         extremes = torch.iinfo(torch.int64)

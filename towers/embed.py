@@ -5,19 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from commerce.columns import INTENTS
 from towers.module import TwoTower
 from towers.validation import Asked, AskedBatches
+from towers.whole import item_blocks
 
 Floats = NDArray[np.float32]
-_ITEMS_AT_ONCE = 4096
-
-
-def item_blocks(items: int) -> list[slice]:
-    """Return stretches of item codes that are embedded at once."""
-    return [slice(start, min(start + _ITEMS_AT_ONCE, items)) for start in range(0, items, _ITEMS_AT_ONCE)]
 
 
 @torch.no_grad()
@@ -30,22 +24,26 @@ def embed_block(module: TwoTower, block: slice) -> Floats:
 
 def embed_items(module: TwoTower) -> Floats:
     """Return the vectors of all items of the attached catalogue, float32 ``[items, dim]``, unit length."""
-    return np.concatenate([embed_block(module, block) for block in item_blocks(len(module.facts.items))])
+    vectors = np.empty((len(module.facts.items), module.settings["dim"]), dtype=np.float32)
+    for block in item_blocks(len(vectors)):
+        vectors[block] = embed_block(module, block)
+    return vectors
 
 
 @torch.no_grad()
-def embed_batch(module: TwoTower, items: Tensor, batch: Asked) -> tuple[Floats, Floats, Floats]:
+def embed_batch(module: TwoTower, items: Floats, batch: Asked) -> tuple[Floats, Floats, Floats]:
     """Return what the user tower makes of some requests.
 
     Args:
         module: with its catalogue attached.
-        items: ``[items, dim]``, all item vectors.
+        items: ``[items, dim]``, all item vectors; on disk, if need be, as only those of the histories are looked up.
         batch: the requests.
 
     Returns: ``(vectors, intents, states)``, float32 ``[batch, dim]``, ``[batch, 3]`` and ``[batch, dim]``.
     """
     module.eval()
-    states = module.read(batch, items, module.encode_asked(batch))
+    read = torch.from_numpy(items[batch.encoded.numpy()])
+    states = module.read(batch, read, module.encode_asked(batch))
     last = states[torch.arange(len(batch.user)), batch.count]
     return module.user.vectors(last).numpy(), module.intent(last).numpy(), last.numpy()
 
@@ -64,9 +62,8 @@ def embed_users(module: TwoTower, items: Floats, batches: AskedBatches) -> tuple
     dim, size = items.shape[1], len(batches.requests)
     vectors, states = np.zeros((size, dim), dtype=np.float32), np.zeros((size, dim), dtype=np.float32)
     intents = np.zeros((size, len(INTENTS)), dtype=np.float32)
-    known = torch.from_numpy(items)
     for number in range(len(batches)):
         batch = batches[number]
         rows = batch.request.numpy()
-        vectors[rows], intents[rows], states[rows] = embed_batch(module, known, batch)
+        vectors[rows], intents[rows], states[rows] = embed_batch(module, items, batch)
     return vectors, intents, states

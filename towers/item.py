@@ -14,7 +14,7 @@ class ItemInputs:
     """What the item tower reads of some items; row i of every tensor is one item."""
 
     text: Tensor
-    """``[items, text_dim]`` float32, zeros without a text."""
+    """``[items, text_dim]``, zeros without a text: float32, or float16 of a file, which is moved to no device."""
     categorical: Tensor
     """``[items, categories]`` int64, 0 for missing or unknown."""
     numeric: Tensor
@@ -35,11 +35,17 @@ class ItemInputs:
 
     def rows(self, rows: Tensor | slice) -> ItemInputs:
         """Return the inputs of some items; ``rows`` is int64 ``[chosen]``, or a stretch."""
-        return ItemInputs(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        of_text = rows.to(self.text.device) if isinstance(rows, Tensor) else rows
+        return ItemInputs(self.text[of_text], *(getattr(self, name)[rows] for name in self._others))
 
     def to(self, device: torch.device | str) -> ItemInputs:
         """Return the inputs on another device."""
-        return ItemInputs(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        text = self.text if self.text.dtype == torch.float16 else self.text.to(device)
+        return ItemInputs(text, *(getattr(self, name).to(device) for name in self._others))
+
+    @property
+    def _others(self) -> list[str]:
+        return [name for name in self.__dataclass_fields__ if name != "text"]
 
 
 # Slope at an average item, and the largest share of a vector's length: the other coordinates keep 80% of theirs.
@@ -65,6 +71,7 @@ class ItemTower(nn.Module):
         dim: int,
         id_cap: float,
         id_drop: float,
+        id_rows: bool = False,
     ) -> None:
         """Build the tower.
 
@@ -77,13 +84,14 @@ class ItemTower(nn.Module):
             dim: width of the item vectors.
             id_cap: largest length of a residual, in units of the projection's length.
             id_drop: share of items without their residual in a training step.
+            id_rows: whether the gradient of the residuals is sparse, of the rows that a step reads.
         """
         super().__init__()
         self.text = nn.Linear(text_dim, dim)
         self.categorical = nn.ModuleList(nn.Embedding(count, dim, padding_idx=0) for count in categories)
         self.numeric = nn.Linear(2 * numbers, dim, bias=False) if numbers else None
         self.vectors = nn.Linear(vector_dim, dim) if vector_dim else None
-        self.residual = nn.Embedding(residuals + 1, dim, padding_idx=0)
+        self.residual = nn.Embedding(residuals + 1, dim, padding_idx=0, sparse=id_rows)
         self.popularity = nn.Parameter(torch.tensor(_FIRST_POPULARITY))
         self.id_cap, self.id_drop = id_cap, id_drop
         for table in (*self.categorical, self.residual):
@@ -134,7 +142,8 @@ class ItemTower(nn.Module):
 
     def encode(self, inputs: ItemInputs) -> Tensor:
         """Return the vectors of items, ``[items, dim]``."""
-        vectors: Tensor = self(**{name: getattr(inputs, name) for name in inputs.__dataclass_fields__})
+        read = {name: getattr(inputs, name) for name in inputs.__dataclass_fields__}
+        vectors: Tensor = self(**{**read, "text": inputs.text.to(inputs.residual.device, torch.float32)})
         return vectors
 
 

@@ -40,7 +40,6 @@ def excluded(
     users: int,
     others: Tensor,
     equivalents: Tensor,
-    items: int,
 ) -> Tensor:
     """Return where an item of the pool is no negative of a row, bool ``[rows, pool]``.
 
@@ -51,14 +50,15 @@ def excluded(
         users: users in the batch.
         others: ``[pairs, 2]`` int64: (user, code) of the users' other targets.
         equivalents: ``[pairs, 2]`` int64: (row, code) of the targets' equivalents.
-        items: size of the catalogue.
     """
-    place = torch.full((items,), -1, dtype=torch.int64, device=pool.device)
-    place[pool] = torch.arange(len(pool), device=pool.device)
-    by_user = _mark(others, place, users, len(pool))
+    by_user = torch.zeros(users, len(pool), dtype=torch.bool, device=pool.device)
+    # Sorted, and not a table of every item's place: a step must cost the same in a catalogue of any size.
+    ordered, column = pool.sort()
+    ordered = torch.cat([ordered, ordered.new_tensor([torch.iinfo(torch.int64).max])])  # so that none is past the end
+    _mark(by_user, others, ordered, column)
     mask = by_user[row]
-    _mark_into(mask, torch.stack([torch.arange(len(target), device=pool.device), target], dim=1), place)
-    _mark_into(mask, equivalents, place)
+    _mark(mask, torch.stack([torch.arange(len(target), device=pool.device), target], dim=1), ordered, column)
+    _mark(mask, equivalents, ordered, column)
     return mask
 
 
@@ -74,13 +74,8 @@ def not_available(pool: Tensor, moment: Tensor, since: Tensor, until: Tensor) ->
     return (since[pool] > moment[:, None]) | (until[pool] <= moment[:, None])
 
 
-def _mark(pairs: Tensor, place: Tensor, rows: int, width: int) -> Tensor:
-    mask = torch.zeros(rows, width, dtype=torch.bool, device=place.device)
-    _mark_into(mask, pairs, place)
-    return mask
-
-
-def _mark_into(mask: Tensor, pairs: Tensor, place: Tensor) -> None:
-    column = place[pairs[:, 1]]
-    there = column >= 0
-    mask[pairs[there, 0], column[there]] = True
+def _mark(mask: Tensor, pairs: Tensor, ordered: Tensor, column: Tensor) -> None:
+    """Set where a pair (row, code) meets the pool, given its codes, ascending, and the column of each."""
+    place = torch.searchsorted(ordered, pairs[:, 1].contiguous())
+    there = ordered[place] == pairs[:, 1]
+    mask[pairs[there, 0], column[place[there]]] = True

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from learning.gather import gather, share_of_mean, total
 from learning.metrics import NDCG
 from learning.optimizer import parameter_groups, warmup_cosine
+from learning.row_updates import RowAdamW, mean_rows
 from towers.batches import Batch
 from towers.catalogue import Catalogue
 from towers.intent import IntentHead
@@ -23,9 +26,11 @@ from towers.masks import excluded, not_available
 from towers.texts import TunedTexts, mix
 from towers.user import UserTower
 from towers.validation import Asked
+from towers.whole import item_blocks, top_items
 
 # exp(4.6) = 100: a temperature below .01 makes one near miss outweigh everything (CLIP, Radford et al. 2021).
 _LARGEST_LOG_SCALE = 4.6
+_RESIDUALS = "item.residual.weight"
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,12 @@ class TwoTower(L.LightningModule):
             dim=settings["dim"],
             id_cap=settings["id_cap"],
             id_drop=settings["id_drop"],
+            id_rows=settings["id_updates"] == "rows",
         )
+        if self.item.residual.sparse:
+            # Ranks exchange its rows in on_after_backward: what DDP adds up, it would add up as a whole table.
+            kept = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
+            kept(self, [_RESIDUALS])  # type: ignore[no-untyped-call]
         self.user = UserTower(
             text_dim=known.text_dim,
             categories=known.user_categories,
@@ -141,6 +151,12 @@ class TwoTower(L.LightningModule):
         loss, count = self.loss(batch)
         self.log("train/loss", total(loss) / total(count), prog_bar=True, batch_size=len(batch.user))
         return share_of_mean(loss, count)
+
+    def on_after_backward(self) -> None:
+        """Bring the ranks' sparse gradients together; DDP does it for all others."""
+        table = self.item.residual.weight
+        if table.grad is not None and table.grad.is_sparse:
+            table.grad = mean_rows(table.grad)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sum of weighted losses over the batch's trained states, and the sum of weights.
@@ -252,7 +268,6 @@ class TwoTower(L.LightningModule):
             len(batch.user),
             batch.others,
             batch.equivalents,
-            len(facts.items),
         )
         if not facts.always_open:
             mask |= not_available(pool, batch.moment, facts.since, facts.until)
@@ -263,21 +278,24 @@ class TwoTower(L.LightningModule):
         for texts in (self.item_texts, self.query_texts):
             if texts is not None:
                 texts.refresh()
-        self._ranked_items = self.encode_items(torch.arange(len(self.facts.items), device=self.device))
+        self._ranked_items = torch.empty(len(self.facts.items), self.settings["dim"], device=self.device)
+        for block in item_blocks(len(self._ranked_items)):
+            codes = torch.arange(block.start, block.stop, device=self.device)
+            self._ranked_items[block] = self.encode_items(codes)
 
     def validation_step(self, batch: Asked, batch_idx: int) -> None:
         """Rank the whole catalogue for some requests."""
-        items = self._ranked_items
-        states = self.read(batch, items, self.encode_asked(batch))
+        items, facts = self._ranked_items, self.facts
+        states = self.read(batch, items[batch.encoded], self.encode_asked(batch))
         users = self.user.vectors(states[torch.arange(len(states)), batch.count])
+        shut = (
+            None
+            if facts.always_open
+            else partial(not_available, moment=batch.moment, since=facts.since, until=facts.until)
+        )
         with torch.autocast(self.device.type, enabled=False):
-            scores = users.float() @ items.float().T
-        scores[batch.hidden[:, 0], batch.hidden[:, 1]] = -torch.inf
-        facts = self.facts
-        if not facts.always_open:
-            everything = torch.arange(len(items), device=self.device)
-            scores = scores.masked_fill(not_available(everything, batch.moment, facts.since, facts.until), -torch.inf)
-        self.ndcg.update(scores.topk(min(10, scores.shape[1]), dim=1).indices, batch.relevant)
+            best = top_items(users.float(), items, 10, batch.hidden, shut)
+        self.ndcg.update(best, batch.relevant)
         self.log("val/ndcg@10", self.ndcg, prog_bar=True, batch_size=len(batch.user))
 
     def on_validation_epoch_end(self) -> None:
@@ -295,6 +313,6 @@ class TwoTower(L.LightningModule):
             rates={"item_texts.": encoder_rate},
             exempt=("log_scale",),
         )
-        optimizer = torch.optim.AdamW(groups, fused=True)
+        optimizer = RowAdamW(groups, fused=True)
         schedule = warmup_cosine(optimizer, self.steps, settings["warmup_share"])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,5 +59,12 @@ class PoolPlan:
             kept = random.choice(targets, self.most_targets, replace=False)
         drawn = [kept, random.integers(0, self.items, self.uniform)]
         if self.popular:
-            drawn.append(random.choice(self.items, self.popular, p=self.chances))
+            # As random.choice(items, popular, p=chances), which would sum up the whole catalogue in every step.
+            drawn.append(np.searchsorted(self._rising, random.random(self.popular), side="right"))
         return np.unique(np.concatenate(drawn)), len(kept)
+
+    @cached_property
+    def _rising(self) -> NDArray[np.float64]:
+        """``[items]``: the chances of all items up to each."""
+        rising = self.chances.cumsum()
+        return np.asarray(rising / rising[-1])

@@ -72,7 +72,7 @@ class Best(L.Callback):
         self.loss, self.steps = 0.0, 0
         if value > self.value:
             self.epoch, self.value = trainer.current_epoch, value
-            save_atomic(trainer, self.file)
+            save_atomic(trainer, self.file, weights_only=True)
         trainer.should_stop = trainer.should_stop or trainer.current_epoch - self.epoch >= self.patience
 
     def state_dict(self) -> dict[str, Any]:

@@ -10,25 +10,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from commerce.columns import NO_QUERY
 from commerce.histories import Histories
 from commerce.records import Requests
 from commerce.seen import seen_pairs
 from commerce.state import tower_inputs, with_query
+from towers.numbering import distinct, number
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Some requests as tensors; items by code, as the whole catalogue is encoded."""
+    """Some requests as tensors. Items are meant by their row in ``encoded``, queries by theirs in ``asked``; what is
+    relevant or hidden by its code."""
 
     request: Tensor
     """``[batch]`` int64: row in the requests that were given."""
     user: Tensor
     """``[batch]`` int64."""
+    encoded: Tensor
+    """``[encoded]`` int64: codes of the items that are read, ascending."""
     asked: Tensor
     """``[asked]`` int64: codes of the queries that are read."""
     item: Tensor
-    """``[batch, length]`` int64: item code + 1, 0 for none."""
+    """``[batch, length]`` int64: row in ``encoded`` + 1, 0 for none."""
     query: Tensor
     """``[batch, length]`` int64: row in ``asked`` + 1, 0 for none."""
     action: Tensor
@@ -95,8 +98,8 @@ class AskedBatches(torch.utils.data.Dataset[Asked]):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, number: int) -> Asked:
-        rows, requests = self.batches[number], self.requests
+    def __getitem__(self, nth: int) -> Asked:
+        rows, requests = self.batches[nth], self.requests
         user, end = requests.user[rows], requests.history_end[rows]
         events = [
             with_query(self.histories.events(int(u), int(e)), int(q), int(t))
@@ -104,13 +107,14 @@ class AskedBatches(torch.utils.data.Dataset[Asked]):
         ]
         longest = max(1, *(len(one) for one in events)) if len(events) > 1 else max(1, len(events[0]))
         inputs = tower_inputs(events, min(self.length, longest))
-        asked = np.unique(inputs.query[inputs.query != NO_QUERY])
+        encoded, asked = distinct(inputs.item), distinct(inputs.query)
         arrays = {
             "request": rows,
             "user": user.astype(np.int64),
+            "encoded": encoded,
             "asked": asked,
-            "item": inputs.item + 1,
-            "query": np.where(inputs.query == NO_QUERY, 0, np.searchsorted(asked, inputs.query) + 1),
+            "item": number(inputs.item, encoded),
+            "query": number(inputs.query, asked),
             "action": inputs.action,
             "gap": inputs.gap,
             "count": inputs.count,

@@ -88,6 +88,7 @@ def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
         ),
         ("towers.negatives=every", r"towers\.negatives must be pool or all, got 'every'"),
         ("towers.tuning=lara", r"towers\.tuning must be frozen, lora or full, got 'lara'; did you mean lora\?"),
+        ("towers.id_updates=row", r"towers\.id_updates must be dense or rows, got 'row'; did you mean rows\?"),
         ("towers.text_dropout=1", r"towers\.text_dropout must be below 1, got 1"),
         (
             "towers.text_dropout=0.1",
@@ -99,6 +100,7 @@ def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
         ("towers.dropout=1.5", r"towers\.dropout is a share and must lie in \[0, 1\], got 1\.5"),
         ("towers.learning_rate=0", r"towers\.learning_rate must be above 0, got 0"),
         ("text.pooling=max", r"text\.pooling must be empty, mean, cls or last, got 'max'"),
+        ("text.vectors=disc", r"text\.vectors must be memory or disk, got 'disc'; did you mean disk\?"),
         ("text.max_tokens=0", r"text\.max_tokens must be at least 1, got 0"),
         ("tracking.loggers=[mlflow,tensorbord]", r"got tensorbord; did you mean tensorboard\?"),
         ("retrieval.sources=[vectors,lexical]", r"retrieval\.sources must be some of vectors, .*got .*lexical"),
@@ -116,6 +118,11 @@ def test_a_value_that_no_stage_can_work_with_is_refused_on_loading(file, overrid
 def test_a_way_of_asking_that_the_split_does_not_know_is_refused(file):
     with pytest.raises(ConfigError, match=r"rolling needs prepare\.split=time"):
         load_config(file, ["prepare.split=leave_last_out", "prepare.requests=rolling"])
+
+
+def test_vectors_on_disk_cannot_be_trained_along(file):
+    with pytest.raises(ConfigError, match=r"text\.vectors=disk .*, but towers\.tuning=lora changes them; set"):
+        load_config(file, ["text.vectors=disk", "towers.tuning=lora"])
 
 
 def test_features_for_segments_must_be_declared_ones():

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning.encode import encode, encode_chunks, folder_vectors, length_chunks, pad, token_batches
+from learning.encode import encode, encode_chunks, folder_table, folder_vectors, length_chunks, pad, token_batches
 from learning.encoder_folder import open_encoder
 from learning.language_model import load_text_encoder, pool
 from learning.tokens import load_tokenizer, token_ids
@@ -113,6 +113,21 @@ def test_vectors_come_from_the_cache_the_second_time_and_an_empty_text_is_zero(s
     assert not first[1].any()
     monkeypatch.setattr("learning.encode.load_text_encoder", None)  # it is not asked again
     np.testing.assert_array_equal(folder_vectors(texts, opened, text, kind="item", progress=False), first)
+
+
+def test_on_disk_vectors_are_the_same_in_half_the_width(shop_encoder, tmp_path, monkeypatch):
+    folder, titles, text = shop_encoder
+    text.cache = str(tmp_path)
+    texts = [titles[2], "", *titles[:5]]
+    opened = open_encoder(text, folder)
+    monkeypatch.setattr("learning.encode._SHARD", 2)
+    table = folder_table(texts, opened, text, kind="item", progress=False)
+    assert isinstance(table, np.memmap)
+    assert len(list(tmp_path.rglob("*.npz"))) == 3  # five texts, two at a time
+    vectors = folder_vectors(texts, opened, text, kind="item", progress=False)
+    np.testing.assert_array_equal(table, vectors.astype(np.float16))
+    monkeypatch.setattr("learning.encode.TextCache.missing", None)  # the second time the file alone is looked at
+    np.testing.assert_array_equal(folder_table(texts, opened, text, kind="item", progress=False), table)
 
 
 def test_item_and_query_prefixes_give_different_vectors(shop_encoder, tmp_path):

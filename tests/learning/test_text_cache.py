@@ -30,3 +30,16 @@ def test_a_half_written_shard_is_not_read(tmp_path):
     shard = next(tmp_path.rglob("*.npz"))
     (shard.parent / ".half.1.tmp").write_bytes(shard.read_bytes()[:20])
     assert TextCache(tmp_path, "one").missing(["a"]) == []
+
+
+def test_a_table_holds_the_vectors_of_all_shards_in_the_order_of_the_texts(tmp_path):
+    cache = TextCache(tmp_path, "one")
+    cache.add(["a", "b"], VECTORS[:2])
+    cache.add(["c"], VECTORS[2:])
+    texts = ["c", "", "a", "b", "c"]
+    cache.write_table(texts, 2)
+    table = np.load(TextCache(tmp_path, "one").table_file(texts))
+    assert table.dtype == np.float16
+    np.testing.assert_array_equal(table, [[4, 5], [0, 0], [0, 1], [2, 3], [4, 5]])
+    assert not cache.table_file(texts[::-1]).exists()
+    assert TextCache(tmp_path, "one").missing(texts) == []  # a table is no shard

@@ -25,7 +25,9 @@ def task(small, tmp_path):
     return _task
 
 
-@pytest.mark.parametrize("changes", [{"popular_negatives": 3, "chunk_users": 4}, {"tuning": "full", "tuned_texts": 8}])
+@pytest.mark.parametrize(
+    "changes", [{"popular_negatives": 3, "chunk_users": 4, "id_updates": "rows"}, {"tuning": "full", "tuned_texts": 8}]
+)
 def test_killed_several_times_inside_epochs_a_training_ends_with_the_same_bits(task, tmp_path, changes):
     file = task(**changes)
     assert exit_code(_train, file, tmp_path, "whole", 0) == 0

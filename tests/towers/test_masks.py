@@ -10,12 +10,21 @@ def test_what_is_no_negative():
     pool = torch.tensor([3, 5, 6, 7])
     target = torch.tensor([3, 5, 3])
     pairs = torch.from_numpy(Equivalents.of(np.array([5]), np.array([6]), 10).pairs(target.numpy()))
-    mask = excluded(pool, target, torch.tensor([0, 0, 1]), 2, torch.tensor([[0, 7], [0, 9]]), pairs, 10)
+    mask = excluded(pool, target, torch.tensor([0, 0, 1]), 2, torch.tensor([[0, 7], [0, 9]]), pairs)
     assert mask.tolist() == [
         [True, False, False, True],  # its target, the user's other choice
         [False, True, True, True],  # its target, the variant, the other choice
         [True, False, False, False],
     ]
+
+
+def test_a_pool_of_several_ranks_need_not_be_in_order():
+    pool, order = torch.tensor([3, 5, 6, 7]), torch.tensor([2, 0, 3, 1])
+    told = torch.tensor([3, 9]), torch.tensor([0, 1]), 2, torch.tensor([[0, 7], [1, 2], [1, 6]]), torch.tensor([[0, 5]])
+    mask = excluded(pool, *told)
+    assert mask.tolist() == [[True, True, False, True], [False, False, True, False]]
+    assert torch.equal(excluded(pool[order], *told), mask[:, order])
+    assert excluded(pool[:0], *told).shape == (2, 0)
 
 
 def test_an_item_counts_only_while_it_is_on_offer():

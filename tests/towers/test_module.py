@@ -1,9 +1,11 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from learning.optimizer import decays
+from towers.embed import embed_items
 
 
 def test_exempt_from_decay_are_biases_norms_the_start_and_the_temperature(small):
@@ -23,6 +25,23 @@ def test_every_parameter_of_the_towers_learns_from_a_step(small):
     loss.backward()
     asleep = {name for name, parameter in module.named_parameters() if parameter.grad is None}
     assert asleep == {"intent.linear.weight", "intent.linear.bias"}  # fitted afterwards, on finished states
+
+
+@pytest.mark.parametrize("changes", [{}, {"negatives": "all"}, {"chunk_users": 3, "id_updates": "rows"}])
+def test_vectors_read_from_disk_are_those_in_memory_bit_for_bit(small, tmp_path, changes):
+    found = []
+    for place in ("memory", "disk"):
+        module, data, _ = small(**changes)
+        text = module.facts.items.text.half()
+        np.save(tmp_path / "text.npy", text.numpy())
+        mapped = torch.from_numpy(np.load(tmp_path / "text.npy", mmap_mode="c"))
+        items = replace(module.facts.items, text=text.float() if place == "memory" else mapped)
+        module.attach(replace(module.facts, items=items))
+        torch.manual_seed(2)
+        loss, _ = module.loss(_batch(data))
+        loss.backward()
+        found.append((loss, module.item.text.weight.grad, torch.from_numpy(embed_items(module))))
+    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
 
 
 def test_the_temperature_is_learnt_and_bounded(small):

@@ -17,6 +17,8 @@ KINDS = {
     "mined": {"mined_weight": 0.7},
     "exact": {"negatives": "all"},
     "parts": {"chunk_users": 2, "popular_negatives": 5, "mined_weight": 0.7},
+    "rows": {"id_updates": "rows"},
+    "rows in parts": {"id_updates": "rows", "chunk_users": 2, "mined_weight": 0.7},
 }
 
 
@@ -32,11 +34,15 @@ def gradients(module, batch):
     module.zero_grad()
     loss = share_of_mean(*module.loss(batch))
     loss.backward()
+    module.on_after_backward()
     found = {name: one.grad for name, one in module.named_parameters() if one.grad is not None}
+    rows = {name: found.pop(name).to_dense() for name in list(found) if found[name].is_sparse}
+    assert list(rows) == (["item.residual.weight"] if module.settings["id_updates"] == "rows" else [])
     if joined_ranks() > 1:
         for one in (*found.values(), loss.detach()):
             torch.distributed.all_reduce(one)
-    return {"loss": loss.detach() / joined_ranks(), **{name: one / joined_ranks() for name, one in found.items()}}
+    means = {name: one / joined_ranks() for name, one in found.items()}
+    return {"loss": loss.detach() / joined_ranks(), **means, **rows}
 
 
 def assert_same(one, two):
@@ -96,6 +102,15 @@ def test_a_rank_beyond_the_last_window_takes_part_and_learns_nothing(small):
     assert module.loss(shares[2])[0].item() == 0.0
 
 
+def test_sparse_gradients_are_those_of_the_whole_table(small):
+    found = []
+    for updates in ("dense", "rows"):
+        module, data, _ = small(**STILL, id_updates=updates)
+        found.append(gradients(module, Steps(data.plan, data.maker, 0, 1)[3]))
+    assert found[0]["item.residual.weight"].abs().sum() > 0
+    assert_same(*found)
+
+
 def test_parts_have_the_gradient_of_the_whole(small):
     module, data, _ = steps_of(small, **STILL, mined_weight=0.7)
     batch = Steps(data.plan, data.maker, 0, 1)[3]
@@ -120,9 +135,18 @@ def test_parts_are_read_again_with_the_dropout_they_had(small, monkeypatch):
     assert not torch.allclose(other, kept["user.start"], rtol=1e-3)
 
 
-def test_a_training_over_two_ranks_is_that_of_one_process(small, tmp_path):
+@pytest.mark.parametrize("updates", ["dense", "rows"])
+def test_a_training_over_two_ranks_is_that_of_one_process(small, tmp_path, updates):
     """Fifty steps of AdamW in epochs of five, with validation after each."""
-    changes = {**STILL, "popular_negatives": 5, "mined_weight": 0.7, "chunk_users": 3, "max_epochs": 10, "patience": 10}
+    changes = {
+        **STILL,
+        "id_updates": updates,
+        "popular_negatives": 5,
+        "mined_weight": 0.7,
+        "chunk_users": 3,
+        "max_epochs": 10,
+        "patience": 10,
+    }
     write_task(tmp_path / "task", *steps_of(small, **changes))
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

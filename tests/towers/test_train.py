@@ -59,6 +59,8 @@ def test_the_saved_model_needs_nothing_but_its_file(small, tmp_path):
     module, data, settings = small(max_epochs=1)
     best = train(module, data, settings, 0, tmp_path)
     save_model(module, best.file, tmp_path / "model.ckpt")
+    assert "optimizer_states" not in torch.load(best.file, weights_only=False)  # twice the weights, for nothing
+    assert "optimizer_states" in torch.load(tmp_path / "last.ckpt", weights_only=False)
     loaded = TwoTower.load_from_checkpoint(tmp_path / "model.ckpt", map_location="cpu")
     assert type(loaded.hparams["settings"]) is dict
     for (name, one), two in zip(module.state_dict().items(), loaded.state_dict().values(), strict=True):

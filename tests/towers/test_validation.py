@@ -36,7 +36,8 @@ def histories(lay):
 
 def test_a_request_reads_what_is_visible_and_its_query_last(histories):
     asked = AskedBatches(_requests(histories, [0], [3], [[6]], query=[1]), histories, length=10)[0]
-    assert asked.item.tolist() == [[4, 5, 6, 0]]  # codes 3, 4, 5, one higher; then the search
+    assert asked.encoded.tolist() == [3, 4, 5]
+    assert asked.item.tolist() == [[1, 2, 3, 0]]  # then the search
     assert asked.query.tolist() == [[0, 0, 0, 1]]
     assert asked.asked.tolist() == [1]
     assert asked.count.tolist() == [4]
@@ -45,7 +46,7 @@ def test_a_request_reads_what_is_visible_and_its_query_last(histories):
 
 def test_only_the_last_events_are_read(histories):
     asked = AskedBatches(_requests(histories, [0], [4], [[6]]), histories, length=2)[0]
-    assert asked.item.tolist() == [[6, 7]]
+    assert asked.encoded[asked.item - 1].tolist() == [[5, 6]]
 
 
 def test_seen_items_are_hidden_by_their_target_action(histories):
