@@ -145,6 +145,9 @@ class TwoTower(L.LightningModule):
     def on_fit_start(self) -> None:
         """Bring the catalogue to where the model is."""
         self.catalogue = self.facts.to(self.device)
+        if self.item.residual.sparse and torch.distributed.is_initialized():
+            # DDP leaves this table alone, and its first values may differ in the last bit from machine to machine.
+            torch.distributed.broadcast(self.item.residual.weight.data, 0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return this rank's loss."""

@@ -58,7 +58,7 @@ def start_from_pairs(
     some = facts.items.rows(torch.linspace(0, len(rows) - 1, min(_MEASURED, len(rows))).long())
     with torch.no_grad():
         content = tower.content(
-            some.text, some.categorical, some.numeric, some.numeric_mask, some.vectors, some.vectors_mask
+            some.text.float(), some.categorical, some.numeric, some.numeric_mask, some.vectors, some.vectors_mask
         )
         scale = content.norm(dim=1).median() / lengths[own].median()
         tower.residual.weight[rows[own]] = places[own] * scale
