@@ -394,7 +394,9 @@ class RetrievalConfig:
     per_source: int = 200
     """Candidates asked of each source."""
     sources: list[str] = field(default_factory=lambda: ["vectors", "associations", "tastes", "repeats", "popularity"])
-    """Candidate sources, blended by reciprocal rank."""
+    """Candidate sources, blended by reciprocal rank: of ``vectors`` (the towers), ``associations`` (what goes with the
+    last items), ``tastes`` (what the whole history speaks for), ``repeats``, ``popularity`` and ``lexical`` (search
+    terms in product texts, by BM25; a serving machine then needs the extra ``lexical``)."""
     rank_constant: float = 60.0
     """k of reciprocal rank fusion, 1 / (k + rank)."""
     blend: str = "learned"
@@ -428,7 +430,8 @@ class RetrievalConfig:
     """Requests answered together; bounds memory, changes nothing."""
 
     def __post_init__(self) -> None:
-        some_of("retrieval", self, "sources", ("vectors", "associations", "tastes", "repeats", "popularity"))
+        known = ("vectors", "associations", "tastes", "repeats", "popularity", "lexical")
+        some_of("retrieval", self, "sources", known)
         if not self.sources:
             raise ValueError("retrieval.sources names none; at least one must find candidates")
         one_of("retrieval", self, "blend", ("learned", "equal"))

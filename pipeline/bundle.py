@@ -37,7 +37,9 @@ from serving.user_keys import key_check
 from serving.users import UserFeatures, write_users
 from towers.module import TwoTower
 
-_VERSIONED = ("faiss-cpu", "faiss-gpu", "numpy", "onnx", "onnxruntime", "tokenizers", "torch", "transformers")
+_VERSIONED = (
+    "bm25s", "faiss-cpu", "faiss-gpu", "jieba", "numpy", "onnx", "onnxruntime", "tokenizers", "torch", "transformers"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

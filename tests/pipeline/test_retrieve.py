@@ -15,6 +15,7 @@ from pipeline.index import index
 from pipeline.retrieve import retrieve
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
+from retrieval.lexical import LexicalSource
 
 SIZE = 20
 WINDOWS = ("ranker", "validation", "test")
@@ -135,10 +136,10 @@ def test_candidates_keep_their_sources_and_ranks(written):
 def test_each_protocol_has_a_blend_of_its_own(written):
     folder, lines = written
     blends = json.loads((folder / "blend.json").read_text())
-    assert set(blends) == {"keep_seen", "filter_seen"}
-    for blend in blends.values():
+    assert set(blends) == {"keep_seen", "filter_seen", "keep_seen_query", "filter_seen_query"}
+    for name, blend in blends.items():
         assert set(blend["weights"]) == {"vectors", "associations", "tastes", "repeats", "popularity"}
-        assert blend["requests"] == SIZE // 2
+        assert blend["requests"] == (0 if name.endswith("_query") else SIZE // 2)  # nobody searched
     assert blends["filter_seen"]["ndcg"]["blend"] == 1.0
     assert sum("blend (" in line for line in lines) == 2
 
@@ -155,13 +156,19 @@ def test_counts_of_each_window_are_read_by_numpy_alone(written):
 def test_equal_weights_and_fewer_sources_are_a_setting(tmp_path):
     write_shop(tmp_path)
     folder, lines = run(
-        tmp_path, filter_seen=True, new_items_too=False, blend="equal", sources=["associations", "popularity"]
+        tmp_path,
+        filter_seen=True,
+        new_items_too=False,
+        blend="equal",
+        sources=["associations", "popularity", "lexical"],
     )
     assert json.loads((folder / "blend.json").read_text())["filter_seen"] == {
-        "weights": {"associations": 1.0, "popularity": 1.0},
+        "weights": {"associations": 1.0, "popularity": 1.0, "lexical": 1.0},
         "rank_constant": 60.0,
         "requests": 0,
         "ndcg": {},
     }
     assert {path.stem for path in folder.glob("*.parquet")} == {"ranker", "validation", "test"}
-    assert "blend (filter_seen): associations 1, popularity 1, rank constant 60" in lines
+    assert "blend (filter_seen): associations 1, popularity 1, lexical 1, rank constant 60" in lines
+    tile = LexicalSource.load(folder / "statistics" / "test" / "lexical").match("a tile")[0]
+    assert tile.tolist() == list(range(SIZE))
