@@ -33,7 +33,7 @@ _ROWS = 4_000_000
 
 
 def counted_events(warehouse: Backend, histories: Histories, ends: NDArray[np.int64], path: Path) -> ir.Table:
-    """Return the events with an item that precede a window: user, item, action, time, place, moment.
+    """Return the events with an item that precede a window: user, item, action, time, place, moment, session.
 
     ``place`` numbers a user's events and ``moment`` the groups of them at one time, both over the whole log, so
     that differences within a user are distances.
@@ -46,7 +46,7 @@ def counted_events(warehouse: Backend, histories: Histories, ends: NDArray[np.in
     """
     schema = pa.schema(
         {"user": pa.int32(), "item": pa.int32(), "action": pa.uint8(), "time": pa.int64(), "place": pa.int64()}
-        | {"moment": pa.int64()}
+        | {"moment": pa.int64(), "session": pa.int64()}
     )
     moment = 0
     with pq.ParquetWriter(path, schema) as writer:
@@ -61,7 +61,8 @@ def counted_events(warehouse: Backend, histories: Histories, ends: NDArray[np.in
             place = np.arange(span.start, span.stop)
             item = np.asarray(histories.item[span])
             keep = (place < ends[user]) & (item != NO_ITEM)
-            columns = (user, item, np.asarray(histories.action[span]), time, place, moments)
+            action, session = np.asarray(histories.action[span]), np.asarray(histories.session[span])
+            columns = (user, item, action, time, place, moments, session)
             writer.write_table(pa.table([pa.array(column[keep]) for column in columns], schema=schema))
     return warehouse.read_parquet(path)
 

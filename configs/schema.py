@@ -443,6 +443,34 @@ class RetrievalConfig:
 
 
 @dataclass
+class GraphConfig:
+    """The association graph, ``graph.parquet``: which items are bought together, and which are looked at instead."""
+
+    neighbours: int = 20
+    """Edges kept per item, kind and measure, the strongest; 0: no graph is counted."""
+    min_support: int = 2
+    """Distinct users who met both items, at least."""
+    period_days: float = 28.0
+    """What a user buys within one period of so many days makes complements."""
+    group_items: int = 30
+    """Items of such a period, or of a session of viewing, that are paired, the latest: a bound on the work."""
+    swing_groups: int = 50
+    """Periods or sessions of an item that Swing compares, the latest: a bound on the work."""
+    swing_alpha: float = 1.0
+    """Swing's smoothing; the larger, the less a pair counts for more where its users share little else."""
+    halflife_days: float = 60.0
+    """Days before the last event counted after which a meeting counts half in the measure ``cosine``."""
+    text_neighbours: int = 10
+    """Edges, by the likeness of texts, of an item that nobody has met yet; 0: it has none."""
+
+    def __post_init__(self) -> None:
+        at_least("graph", self, 0, ("neighbours", "text_neighbours"))
+        at_least("graph", self, 1, ("min_support", "swing_groups"))
+        at_least("graph", self, 2, ("group_items",))
+        above("graph", self, 0, ("period_days", "swing_alpha", "halflife_days"))
+
+
+@dataclass
 class RankingConfig:
     """The cross-encoder that re-orders the top of the candidates."""
 
@@ -593,6 +621,7 @@ class Config:
     text: TextConfig = field(default_factory=TextConfig)
     towers: TowersConfig = field(default_factory=TowersConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    graph: GraphConfig = field(default_factory=GraphConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

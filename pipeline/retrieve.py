@@ -22,6 +22,7 @@ from commerce.tastes import count_tastes
 from commerce.warehouse import open_warehouse
 from configs.schema import EvaluateConfig
 from pipeline.asking import Shop, blocks, open_sources
+from pipeline.graph_file import FILE, write_graph
 from pipeline.stage import Outcome, Work
 from retrieval.blending import blend_name, find_candidates
 from retrieval.index import ItemIndex
@@ -42,7 +43,7 @@ def retrieve(work: Work) -> Outcome:
     config, prepared = work.config, work.run.stage("prepare")
     shop = Shop.open(prepared, config.evaluate.targets or config.prepare.targets)
     requests = Requests.read(prepared / "requests.parquet")
-    lines = [_count(work, shop)]
+    lines = _count(work, shop)
     index = ItemIndex.load(work.run.stage("index"))
 
     def sources(window: str) -> dict[str, Source]:
@@ -73,16 +74,16 @@ def _files(evaluate: EvaluateConfig, window: str) -> dict[str, str]:
     return files
 
 
-def _count(work: Work, shop: Shop) -> str:
+def _count(work: Work, shop: Shop) -> list[str]:
     """Write, for each window, what sources need to have counted before it."""
     settings, targets = work.config.retrieval, work.config.prepare.targets
     learned = np.load(work.run.stage("prepare") / "learned.npz")
     scratch = work.scratch()
     warehouse = open_warehouse(work.config.run.threads, work.config.data.memory_gb, scratch)
-    lexical = None
-    if "lexical" in settings.sources:
-        texts = pq.read_table(work.run.stage("prepare") / "item_texts.parquet").sort_by("item")["text"]
-        lexical = LexicalSource.build(texts.to_pylist())
+    texts: list[str] = (
+        pq.read_table(work.run.stage("prepare") / "item_texts.parquet").sort_by("item")["text"].to_pylist()
+    )
+    lexical = LexicalSource.build(texts) if "lexical" in settings.sources else None
     said = []
     for window in WINDOWS:
         folder = work.out / "statistics" / window
@@ -111,8 +112,15 @@ def _count(work: Work, shop: Shop) -> str:
         if lexical is not None:
             lexical.save(folder / LEXICAL)
         said.append(f"{window} {len(edges.other):,}")
+    lines = [f"associations counted before each window: {', '.join(said)}"]
+    if work.config.graph.neighbours:
+        ingested = work.run.stage("ingest")
+        ids = pq.read_table(ingested / "item_ids.parquet").sort_by("code")["id"].to_pylist()
+        # What ships knows as much as the statistics that ship.
+        graph = write_graph(work.out / FILE, events, work.config.graph, ids, texts, ingested / "relations.parquet")
+        lines.append(f"{graph}; counted before the {WINDOWS[-1]} window")
     warehouse.disconnect()
-    return f"associations counted before each window: {', '.join(said)}"
+    return lines
 
 
 def _fit_sample(requests: Requests, most: int) -> NDArray[np.bool_]:

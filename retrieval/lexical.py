@@ -57,6 +57,13 @@ class LexicalSource:
             place_best(ranked, row, items, scores, allowed)
         return ranked
 
+    def neighbours(self, text: str, k: int, without: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the ``k`` items whose texts are most like ``text``, item ``without`` aside, best first, and scores."""
+        items, scores = self.match(text)
+        items, scores = items[items != without], scores[items != without]
+        order = np.lexsort((items, -scores))[:k]
+        return items[order], scores[order]
+
     def match(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return all items that share a word with ``text``, ascending, and their scores."""
         known = self._bm25.vocab_dict

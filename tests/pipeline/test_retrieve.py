@@ -18,15 +18,20 @@ from pipeline.stage import Work
 from retrieval.lexical import LexicalSource
 
 SIZE = 20
+NAMES = [f"tile-{item}" for item in range(SIZE)]
 WINDOWS = ("ranker", "validation", "test")
 OWN = [[item for item in range(SIZE) if item % 2 == user % 2 and item != user] for user in range(SIZE)]
 
 
 def write_shop(root):
     """Nine purchases a user before the windows; each window asks at the same moment, tile u being right."""
-    prepared, embedded = root / "prepare", root / "embed"
+    prepared, embedded, ingested = root / "prepare", root / "embed", root / "ingest"
     prepared.mkdir(parents=True)
     embedded.mkdir()
+    ingested.mkdir()
+    pq.write_table(pa.table({"code": np.arange(SIZE), "id": NAMES}), ingested / "item_ids.parquet")
+    relations = pa.table({"item": [0], "other": [2], "relation": ["variant"], "source": ["catalogue"]})
+    pq.write_table(relations, ingested / "relations.parquet")
     had = len(OWN[0])
     items = [[*own, user] for user, own in enumerate(OWN)]
     offsets = np.arange(SIZE + 1) * (had + 1)
@@ -68,7 +73,7 @@ def write_shop(root):
     np.save(embedded / "item_vectors.npy", colours)
     for name in WINDOWS:
         np.save(embedded / f"users_{name}.npy", colours)
-    for folder in (prepared, embedded):
+    for folder in (ingested, prepared, embedded):
         (folder / "manifest.json").write_text("{}")
 
 
@@ -106,7 +111,7 @@ def blended(path):
 
 def test_every_window_and_protocol_has_its_candidates(written):
     folder, _ = written
-    files = {path.stem for path in folder.glob("*.parquet")}
+    files = {path.stem for path in folder.glob("*.parquet")} - {"graph"}
     assert files == {"ranker", "validation", "test", "validation_new", "test_new"}
     for name in files:
         start = WINDOWS.index(name.split("_")[0]) * SIZE
@@ -168,7 +173,22 @@ def test_equal_weights_and_fewer_sources_are_a_setting(tmp_path):
         "requests": 0,
         "ndcg": {},
     }
-    assert {path.stem for path in folder.glob("*.parquet")} == {"ranker", "validation", "test"}
+    assert {path.stem for path in folder.glob("*.parquet")} == {"ranker", "validation", "test", "graph"}
     assert "blend (filter_seen): associations 1, popularity 1, lexical 1, rank constant 60" in lines
     tile = LexicalSource.load(folder / "statistics" / "test" / "lexical").match("a tile")[0]
     assert tile.tolist() == list(range(SIZE))
+
+
+def test_the_graph_joins_tiles_of_a_colour_under_the_shops_own_ids(written):
+    folder, lines = written
+    rows = read_table("graph", folder / "graph.parquet").to_pylist()
+    assert {row["measure"] for row in rows} == {"swing", "lift", "cosine", "declared"}
+    (declared,) = [row for row in rows if row["source"] == "declared"]
+    assert (declared["item"], declared["other"], declared["kind"]) == ("tile-0", "tile-2", "variant")
+    counted = [row for row in rows if row["source"] == "log"]
+    assert {row["kind"] for row in counted} == {"complement"}  # nobody viewed anything
+    assert {row["item"] for row in counted} == set(NAMES)
+    assert all(NAMES.index(row["item"]) % 2 == NAMES.index(row["other"]) % 2 for row in counted)
+    # Of ten tiles of a colour, each user had all but their own, so any two were had by eight.
+    assert {row["support"] for row in counted} == {8}
+    assert any(line.startswith("graph.parquet:") and "before the test window" in line for line in lines)
