@@ -221,6 +221,11 @@ class TextConfig:
     """Share of unknown tokens, or of colliding texts, above which ``prepare`` warns."""
     refuse_share: float = 0.20
     """Share above which ``prepare`` stops, with the remedy."""
+    search_terms: int = 0
+    """Search terms that join an item's text, at most: the queries that led most users to it before the window. Towers
+    and reranker read those known before the ranker window, ``lexical`` and the graph those before each; 0: none."""
+    terms_min_users: int = 5
+    """Different users whom a query must have led to an item to join its text."""
     train_vocabulary: int = 8000
     """Tokens at most, of an encoder that is trained on the shop's own texts (``encoder: train``)."""
     train_dim: int = 128
@@ -243,7 +248,8 @@ class TextConfig:
         one_of("text", self, "precision", PRECISIONS)
         at_least("text", self, 1, ("max_tokens", "tokens_per_batch", "train_vocabulary", "train_layers", "train_steps"))
         at_least("text", self, 64, ("train_dim",))
-        at_least("text", self, 0, ("adapt_steps",))
+        at_least("text", self, 0, ("adapt_steps", "search_terms"))
+        at_least("text", self, 1, ("terms_min_users",))
         at_least("text", self, 1, ("adapt_tokens_per_batch",))
         above("text", self, 0, ("adapt_learning_rate", "adapt_mask_share"))
         shares("text", self, ("warn_share", "refuse_share", "adapt_mask_share"))

@@ -23,6 +23,7 @@ from commerce.warehouse import open_warehouse
 from configs.schema import EvaluateConfig
 from pipeline.asking import Shop, blocks, open_sources
 from pipeline.graph_file import FILE, write_graph
+from pipeline.search_terms import window_texts
 from pipeline.stage import Outcome, Work
 from retrieval.blending import blend_name, find_candidates
 from retrieval.index import ItemIndex
@@ -77,13 +78,10 @@ def _files(evaluate: EvaluateConfig, window: str) -> dict[str, str]:
 def _count(work: Work, shop: Shop) -> list[str]:
     """Write, for each window, what sources need to have counted before it."""
     settings, targets = work.config.retrieval, work.config.prepare.targets
-    learned = np.load(work.run.stage("prepare") / "learned.npz")
+    prepared = work.run.stage("prepare")
+    learned = np.load(prepared / "learned.npz")
     scratch = work.scratch()
     warehouse = open_warehouse(work.config.run.threads, work.config.data.memory_gb, scratch)
-    texts: list[str] = (
-        pq.read_table(work.run.stage("prepare") / "item_texts.parquet").sort_by("item")["text"].to_pylist()
-    )
-    lexical = LexicalSource.build(texts) if "lexical" in settings.sources else None
     said = []
     for window in WINDOWS:
         folder = work.out / "statistics" / window
@@ -109,8 +107,9 @@ def _count(work: Work, shop: Shop) -> list[str]:
                 days=settings.popularity_days,
             )
             tastes.save(folder / TASTES)
-        if lexical is not None:
-            lexical.save(folder / LEXICAL)
+        texts = window_texts(prepared, window)
+        if "lexical" in settings.sources:
+            LexicalSource.build(texts).save(folder / LEXICAL)
         said.append(f"{window} {len(edges.other):,}")
     lines = [f"associations counted before each window: {', '.join(said)}"]
     if work.config.graph.neighbours:
