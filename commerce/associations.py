@@ -32,8 +32,10 @@ _ROWS = 4_000_000
 """Events written to disk together."""
 
 
-def counted_events(warehouse: Backend, histories: Histories, ends: NDArray[np.int64], path: Path) -> ir.Table:
-    """Return the events with an item that precede a window: user, item, action, time, place, moment.
+def counted_events(
+    warehouse: Backend, histories: Histories, ends: NDArray[np.int64], path: Path, searches: bool = False
+) -> ir.Table:
+    """Return the events with an item that precede a window: user, item, action, time, place, moment, session, query.
 
     ``place`` numbers a user's events and ``moment`` the groups of them at one time, both over the whole log, so
     that differences within a user are distances.
@@ -43,10 +45,11 @@ def counted_events(warehouse: Backend, histories: Histories, ends: NDArray[np.in
         histories: all events.
         ends: ``[users]``, absolute positions (a window's cuts).
         path: a Parquet file to write them to, so that they need not fit into memory.
+        searches: whether events without an item come too.
     """
     schema = pa.schema(
         {"user": pa.int32(), "item": pa.int32(), "action": pa.uint8(), "time": pa.int64(), "place": pa.int64()}
-        | {"moment": pa.int64()}
+        | {"moment": pa.int64(), "session": pa.int64(), "query": pa.int32()}
     )
     moment = 0
     with pq.ParquetWriter(path, schema) as writer:
@@ -60,8 +63,10 @@ def counted_events(warehouse: Backend, histories: Histories, ends: NDArray[np.in
             moment += int(starts.sum())
             place = np.arange(span.start, span.stop)
             item = np.asarray(histories.item[span])
-            keep = (place < ends[user]) & (item != NO_ITEM)
-            columns = (user, item, np.asarray(histories.action[span]), time, place, moments)
+            keep = (place < ends[user]) & ((item != NO_ITEM) | searches)
+            action, session = np.asarray(histories.action[span]), np.asarray(histories.session[span])
+            query = np.asarray(histories.query[span])
+            columns = (user, item, action, time, place, moments, session, query)
             writer.write_table(pa.table([pa.array(column[keep]) for column in columns], schema=schema))
     return warehouse.read_parquet(path)
 

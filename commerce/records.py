@@ -1,4 +1,4 @@
-"""The files in which packages meet: requests, candidates, rankings and mined negatives, each with its Parquet schema.
+"""The files in which packages meet: requests, candidates, rankings, mined negatives, the graph; each with its schema.
 
 Every file carries its format and version in the schema's metadata; a reader refuses another version.
 Long tables are sorted by (request, rank) so that a request's rows lie together.
@@ -48,6 +48,18 @@ RANKINGS = pa.schema(
         ("item", pa.int32()),
         ("rank", pa.int32()),  # from 0
         ("score", pa.float32()),
+    ]
+)
+
+GRAPH = pa.schema(
+    [
+        ("item", pa.string()),  # the shop's id
+        ("other", pa.string()),  # the shop's id of what the edge leads to
+        ("kind", pa.string()),  # complement, substitute; declared ones too: variant, parent
+        ("measure", pa.string()),  # swing, lift, cosine; text, declared
+        ("weight", pa.float32()),  # in the measure's own unit
+        ("support", pa.int32()),  # distinct users who met both; 0 where no user did
+        ("source", pa.string()),  # log, text or declared
     ]
 )
 

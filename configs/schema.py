@@ -224,6 +224,11 @@ class TextConfig:
     """Share of unknown tokens, or of colliding texts, above which ``prepare`` warns."""
     refuse_share: float = 0.20
     """Share above which ``prepare`` stops, with the remedy."""
+    search_terms: int = 0
+    """Search terms that join an item's text, at most: the queries that led most users to it before the window. Towers
+    and reranker read those known before the ranker window, ``lexical`` and the graph those before each; 0: none."""
+    terms_min_users: int = 5
+    """Different users whom a query must have led to an item to join its text."""
     train_vocabulary: int = 8000
     """Tokens at most, of an encoder that is trained on the shop's own texts (``encoder: train``)."""
     train_dim: int = 128
@@ -247,7 +252,8 @@ class TextConfig:
         one_of("text", self, "vectors", ("memory", "disk"))
         at_least("text", self, 1, ("max_tokens", "tokens_per_batch", "train_vocabulary", "train_layers", "train_steps"))
         at_least("text", self, 64, ("train_dim",))
-        at_least("text", self, 0, ("adapt_steps",))
+        at_least("text", self, 0, ("adapt_steps", "search_terms"))
+        at_least("text", self, 1, ("terms_min_users",))
         at_least("text", self, 1, ("adapt_tokens_per_batch",))
         above("text", self, 0, ("adapt_learning_rate", "adapt_mask_share"))
         shares("text", self, ("warn_share", "refuse_share", "adapt_mask_share"))
@@ -408,7 +414,9 @@ class RetrievalConfig:
     per_source: int = 200
     """Candidates asked of each source."""
     sources: list[str] = field(default_factory=lambda: ["vectors", "associations", "tastes", "repeats", "popularity"])
-    """Candidate sources, blended by reciprocal rank."""
+    """Candidate sources, blended by reciprocal rank: of ``vectors`` (the towers), ``associations`` (what goes with the
+    last items), ``tastes`` (what the whole history speaks for), ``repeats``, ``popularity`` and ``lexical`` (search
+    terms in product texts, by BM25; a serving machine then needs the extra ``lexical``)."""
     rank_constant: float = 60.0
     """k of reciprocal rank fusion, 1 / (k + rank)."""
     blend: str = "learned"
@@ -442,7 +450,8 @@ class RetrievalConfig:
     """Requests answered together; bounds memory, changes nothing."""
 
     def __post_init__(self) -> None:
-        some_of("retrieval", self, "sources", ("vectors", "associations", "tastes", "repeats", "popularity"))
+        known = ("vectors", "associations", "tastes", "repeats", "popularity", "lexical")
+        some_of("retrieval", self, "sources", known)
         if not self.sources:
             raise ValueError("retrieval.sources names none; at least one must find candidates")
         one_of("retrieval", self, "blend", ("learned", "equal"))
@@ -451,6 +460,34 @@ class RetrievalConfig:
         lengths = ("associations_halflife", "repeats_halflife_days", "associations_forward", "tastes_ridge")
         above("retrieval", self, 0, lengths)
         at_least("retrieval", self, 0, ("rank_constant", "associations_days", "popularity_days", "repeats_others"))
+
+
+@dataclass
+class GraphConfig:
+    """The association graph, ``graph.parquet``: which items are bought together, and which are looked at instead."""
+
+    neighbours: int = 20
+    """Edges kept per item, kind and measure, the strongest; 0: no graph is counted."""
+    min_support: int = 2
+    """Distinct users who met both items, at least."""
+    period_days: float = 28.0
+    """What a user buys within one period of so many days makes complements."""
+    group_items: int = 30
+    """Items of such a period, or of a session of viewing, that are paired, the latest: a bound on the work."""
+    swing_groups: int = 50
+    """Periods or sessions of an item that Swing compares, the latest: a bound on the work."""
+    swing_alpha: float = 1.0
+    """Swing's smoothing; the larger, the less a pair counts for more where its users share little else."""
+    halflife_days: float = 60.0
+    """Days before the last event counted after which a meeting counts half in the measure ``cosine``."""
+    text_neighbours: int = 10
+    """Edges, by the likeness of texts, of an item that nobody has met yet; 0: it has none."""
+
+    def __post_init__(self) -> None:
+        at_least("graph", self, 0, ("neighbours", "text_neighbours"))
+        at_least("graph", self, 1, ("min_support", "swing_groups"))
+        at_least("graph", self, 2, ("group_items",))
+        above("graph", self, 0, ("period_days", "swing_alpha", "halflife_days"))
 
 
 @dataclass
@@ -604,6 +641,7 @@ class Config:
     text: TextConfig = field(default_factory=TextConfig)
     towers: TowersConfig = field(default_factory=TowersConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    graph: GraphConfig = field(default_factory=GraphConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

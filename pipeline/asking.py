@@ -101,7 +101,7 @@ def open_sources(
         statistics: folder of the window's counts, as ``retrieve`` writes it.
         config: whole.
         index: for ``vectors``.
-        texts: ``item_texts.parquet``, for ``lexical``.
+        texts: ``item_texts.parquet``, where ``lexical`` is to index it instead of reading its index in ``statistics``.
     """
     settings = config.retrieval
     return opening.open_sources(

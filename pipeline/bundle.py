@@ -23,6 +23,7 @@ from learning.encoder_folder import EncoderFolder
 from learning.language_model import TextEncoder, load_text_encoder
 from learning.tokens import load_tokenizer
 from pipeline.encoders import towers_encoder
+from pipeline.graph_file import FILE as GRAPH_FILE
 from pipeline.graphs import export_graph
 from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
@@ -37,7 +38,9 @@ from serving.user_keys import key_check
 from serving.users import UserFeatures, write_users
 from towers.module import TwoTower
 
-_VERSIONED = ("faiss-cpu", "faiss-gpu", "numpy", "onnx", "onnxruntime", "tokenizers", "torch", "transformers")
+_VERSIONED = (
+    "bm25s", "faiss-cpu", "faiss-gpu", "jieba", "numpy", "onnx", "onnxruntime", "tokenizers", "torch", "transformers"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,8 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
     _write_items(folder, source)
     _write_queries(folder, source)
     shutil.copytree(source.run.stage("retrieve") / "statistics" / "test", folder / "statistics")
+    if source.config.graph.neighbours:
+        shutil.copyfile(source.run.stage("retrieve") / GRAPH_FILE, folder / GRAPH_FILE)
     if key is not None:
         features = UserFeatures.open(source.prepared / "users_features")
         write_users(folder / "users", source.user_ids, key, source.histories, features)

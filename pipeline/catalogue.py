@@ -47,11 +47,9 @@ class Catalogue:
 
 
 def write_catalogue(ingested: Path, data: DataConfig, out: Path) -> Catalogue:
-    """Write texts, features, vocabulary, availability and fields of the ingested items and users."""
+    """Write features, vocabulary, availability and fields of the ingested items and users."""
     items, users = read_columns(ingested / "items.parquet"), read_columns(ingested / "users.parquet")
     texts = [item_text(row, data.item_text) for row in _rows(items)]
-    codes = np.arange(len(texts), dtype=np.int32)
-    pq.write_table(pa.table({"item": codes, "text": pa.array(texts, pa.string())}), out / "item_texts.parquet")
     leaves = [leaf_category(path) for path in items[data.item_category]] if data.item_category else [""] * len(texts)
     available_from, available_until = (
         np.array([bound if value is None else value for value in items[name]], dtype=np.int64)

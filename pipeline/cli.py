@@ -36,6 +36,7 @@ _TOOLS = {
     "verify": ("serving.commands", "Check a bundle's hashes and replay its golden requests."),
     "recommend": ("serving.commands", "Answer one request from a bundle."),
     "compare": ("pipeline.compare", "Say which differences between runs, or systems of one run, are real."),
+    "graph": ("pipeline.graph", "Draw what goes with an item."),
     "show": ("pipeline.show", "Print what a finished run found out."),
 }
 

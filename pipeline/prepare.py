@@ -28,6 +28,7 @@ from commerce.warehouse import open_warehouse
 from configs.errors import InputError
 from configs.schema import Config, PrepareConfig
 from pipeline.catalogue import Catalogue, write_catalogue
+from pipeline.search_terms import count_window_terms, write_texts
 from pipeline.shop_texts import ShopTexts
 from pipeline.stage import Outcome, Work
 
@@ -42,9 +43,9 @@ def prepare(work: Work) -> Outcome:
     events = with_sessions(warehouse.read_parquet(ingested / "events.parquet"), config.prepare.session_gap_minutes)
     events, queries = with_query_codes(warehouse, events)
     queries.to_parquet(out / "queries.parquet")
-    texts = ShopTexts(catalogue.texts, queries.to_pyarrow()["text"].to_pylist())
+    query_texts = queries.to_pyarrow()["text"].to_pylist()
     trains_encoder = config.text.encoder == "train"
-    report = [] if trains_encoder else texts.report(config.text, out)
+    report = [] if trains_encoder else ShopTexts(catalogue.texts, query_texts).report(config.text, out)
 
     histories = lay_histories(events, config.prepare.history_actions, len(catalogue.user_ids), out / "histories")
     split, moments = _split(events, histories, catalogue.user_ids, config)
@@ -58,6 +59,9 @@ def prepare(work: Work) -> Outcome:
     learned = split.learned(histories, learners)
     requests = requests.where((requests.window == "test") | learners[requests.user])
     _refuse_empty_windows(requests, gains)
+    scratch = work.scratch()
+    terms = count_window_terms(warehouse, histories, learned, query_texts, len(catalogue.texts), config.text, scratch)
+    texts = ShopTexts(write_texts(out, catalogue.texts, terms), query_texts)
     if trains_encoder:
         report = texts.train_encoder(
             config.text,
@@ -83,6 +87,10 @@ def prepare(work: Work) -> Outcome:
     told = []
     if not learners.all():
         told = [f"learned from {learners.sum():,} of {len(learners):,} users (prepare.user_share)"]
+    if config.text.search_terms:
+        known = {window: sum(map(bool, own)) for window, own in terms.items()}
+        counts = ", ".join(f"{window} {count:,}" for window, count in known.items())
+        told.append(f"items with search terms in their text, as known before each window: {counts}")
     return Outcome([*catalogue.lines, *report, *_lines(histories, windows, requests, hidden), *told, *warned])
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -21,15 +22,18 @@ from commerce.tastes import count_tastes
 from commerce.warehouse import open_warehouse
 from configs.schema import EvaluateConfig
 from pipeline.asking import Shop, blocks, open_sources
+from pipeline.graph_file import FILE, write_graph
+from pipeline.search_terms import window_texts
 from pipeline.stage import Outcome, Work
-from retrieval.blending import find_candidates
+from retrieval.blending import blend_name, find_candidates
 from retrieval.index import ItemIndex
-from retrieval.opening import ASSOCIATIONS, POPULARITY, TASTES
+from retrieval.lexical import LexicalSource
+from retrieval.opening import ASSOCIATIONS, LEXICAL, POPULARITY, TASTES
 from retrieval.sources import Source, empty
-from retrieval.weights import CUT, Blend, learn_blend
+from retrieval.weights import CUT, Blend, learn_blends
 
 BLENDS = "blend.json"
-"""Blend of each protocol: ``{"keep_seen": {...}, "filter_seen": {...}}``."""
+"""Blends by ``retrieval.blending.blend_name``: ``{"keep_seen": {...}, "keep_seen_query": {...}, ...}``."""
 PROTOCOLS = {"keep_seen": False, "filter_seen": True}
 """Protocol -> whether items that the user had are left out. A blend is learned for each: a list of new items has no
 use for repeats, and a bundle is asked for both."""
@@ -40,27 +44,27 @@ def retrieve(work: Work) -> Outcome:
     config, prepared = work.config, work.run.stage("prepare")
     shop = Shop.open(prepared, config.evaluate.targets or config.prepare.targets)
     requests = Requests.read(prepared / "requests.parquet")
-    lines = [_count(work, shop)]
+    lines = _count(work, shop)
     index = ItemIndex.load(work.run.stage("index"))
 
     def sources(window: str) -> dict[str, Source]:
         statistics = work.out / "statistics" / window
-        return open_sources(
-            config.retrieval.sources, statistics, config, index=index, texts=prepared / "item_texts.parquet"
-        )
+        return open_sources(config.retrieval.sources, statistics, config, index=index)
 
     fit = _fit_sample(requests, config.retrieval.blend_requests)
     answering = sources("validation")
-    blends = {protocol: _blend(work, shop, requests, fit, answering, protocol) for protocol in PROTOCOLS}
+    blends: dict[str, Blend] = {}
+    for protocol in PROTOCOLS:
+        blends |= _blends(work, shop, requests, fit, answering, protocol)
     (work.out / BLENDS).write_text(json.dumps({name: asdict(blend) for name, blend in blends.items()}, indent=1))
 
     for window in WINDOWS:
         answering = sources(window)
         for name, protocol in _files(work.config.evaluate, window).items():
-            found = _write(work, shop, requests.of(window), window, answering, blends[protocol], protocol, name)
+            found = _write(work, shop, requests.of(window), window, answering, blends, protocol, name)
             lines.append(f"{name}: {found}")
     measured = set(_files(work.config.evaluate, "test").values())
-    return Outcome(lines + [_say(name, blends[name]) for name in PROTOCOLS if name in measured])
+    return Outcome(lines + [line for protocol in PROTOCOLS if protocol in measured for line in _say(protocol, blends)])
 
 
 def _files(evaluate: EvaluateConfig, window: str) -> dict[str, str]:
@@ -71,10 +75,11 @@ def _files(evaluate: EvaluateConfig, window: str) -> dict[str, str]:
     return files
 
 
-def _count(work: Work, shop: Shop) -> str:
+def _count(work: Work, shop: Shop) -> list[str]:
     """Write, for each window, what sources need to have counted before it."""
     settings, targets = work.config.retrieval, work.config.prepare.targets
-    learned = np.load(work.run.stage("prepare") / "learned.npz")
+    prepared = work.run.stage("prepare")
+    learned = np.load(prepared / "learned.npz")
     scratch = work.scratch()
     warehouse = open_warehouse(work.config.run.threads, work.config.data.memory_gb, scratch)
     said = []
@@ -102,9 +107,19 @@ def _count(work: Work, shop: Shop) -> str:
                 days=settings.popularity_days,
             )
             tastes.save(folder / TASTES)
+        texts = window_texts(prepared, window)
+        if "lexical" in settings.sources:
+            LexicalSource.build(texts).save(folder / LEXICAL)
         said.append(f"{window} {len(edges.other):,}")
+    lines = [f"associations counted before each window: {', '.join(said)}"]
+    if work.config.graph.neighbours:
+        ingested = work.run.stage("ingest")
+        ids = pq.read_table(ingested / "item_ids.parquet").sort_by("code")["id"].to_pylist()
+        # What ships knows as much as the statistics that ship.
+        graph = write_graph(work.out / FILE, events, work.config.graph, ids, texts, ingested / "relations.parquet")
+        lines.append(f"{graph}; counted before the {WINDOWS[-1]} window")
     warehouse.disconnect()
-    return f"associations counted before each window: {', '.join(said)}"
+    return lines
 
 
 def _fit_sample(requests: Requests, most: int) -> NDArray[np.bool_]:
@@ -115,13 +130,14 @@ def _fit_sample(requests: Requests, most: int) -> NDArray[np.bool_]:
     return chosen
 
 
-def _blend(
+def _blends(
     work: Work, shop: Shop, requests: Requests, fit: NDArray[np.bool_], sources: Mapping[str, Source], protocol: str
-) -> Blend:
-    """Learn the blend of a protocol, or take the equal one."""
+) -> dict[str, Blend]:
+    """Learn the blends of a protocol, or take equal ones."""
     settings = work.config.retrieval
     if settings.blend == "equal":
-        return Blend.equal(settings.sources, settings.rank_constant)
+        equal = Blend.equal(settings.sources, settings.rank_constant)
+        return {blend_name(protocol, query): equal for query in ("", "any")}
     asked = requests.where(fit)
     relevant = Relevant(asked.offsets, asked.items, asked.gains)
     if PROTOCOLS[protocol]:
@@ -130,11 +146,13 @@ def _blend(
     asked, relevant = asked.where(answerable), relevant.of(answerable)
     rows = np.flatnonzero(fit)[answerable] - np.flatnonzero(requests.window == "validation")[0]
     lists = {name: empty(len(asked), settings.per_source)[0] for name in sources}
+    queries: list[str] = []
     vectors = _user_vectors(work, "validation")[rows]
     for span, ask, allowed in blocks(shop, asked, vectors, filter_seen=PROTOCOLS[protocol], size=settings.block):
+        queries += ask.queries
         for name, source in sources.items():
             lists[name][span], _ = source(ask, settings.per_source, allowed)
-    return learn_blend(lists, relevant, settings.rank_constant)
+    return learn_blends(lists, relevant, queries, protocol, settings.rank_constant)
 
 
 def _write(
@@ -143,7 +161,7 @@ def _write(
     requests: Requests,
     window: str,
     sources: Mapping[str, Source],
-    blend: Blend,
+    blends: Mapping[str, Blend],
     protocol: str,
     name: str,
 ) -> str:
@@ -157,15 +175,7 @@ def _write(
         tqdm(total=len(requests), desc=name, unit="request") as bar,
     ):
         for rows, ask, allowed in asked:
-            found = find_candidates(
-                sources,
-                ask,
-                allowed,
-                settings.per_source,
-                settings.candidates,
-                blend.rank_constant,
-                blend.weights,
-            )
+            found = find_candidates(sources, ask, allowed, settings.per_source, settings.candidates, blends, protocol)
             ids = requests.request_id[rows]
             file.write(ids, found.items, found.scores, found.sources, found.ranks, found.source_scores)
             counts[rows] = (found.items != NO_ITEM).sum(axis=1)
@@ -178,10 +188,13 @@ def _user_vectors(work: Work, window: str) -> NDArray[np.float32]:
     return vectors
 
 
-def _say(protocol: str, blend: Blend) -> str:
-    weights = ", ".join(f"{name} {weight:g}" for name, weight in blend.weights.items())
-    how = f"blend ({protocol}): {weights}, rank constant {blend.rank_constant:g}"
-    if not blend.requests:
-        return how
-    ndcg = ", ".join(f"{name} {value:.4f}" for name, value in blend.ndcg.items())
-    return f"{how}; NDCG@{CUT} on {blend.requests:,} fit requests: {ndcg}"
+def _say(protocol: str, blends: Mapping[str, Blend]) -> Iterator[str]:
+    """Tell the blends of a protocol; the one for search terms only where it was learned from some."""
+    for query, label in (("", protocol), ("any", f"{protocol}, with search terms")):
+        blend = blends[blend_name(protocol, query)]
+        if query and not blend.requests:
+            continue
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in blend.weights.items())
+        told = f"blend ({label}): {weights}, rank constant {blend.rank_constant:g}"
+        ndcg = ", ".join(f"{name} {value:.4f}" for name, value in blend.ndcg.items())
+        yield f"{told}; NDCG@{CUT} on {blend.requests:,} fit requests: {ndcg}" if blend.requests else told

@@ -88,8 +88,8 @@ STAGES = (
     Stage("index", ("retrieval",), ("embed",)),
     Stage(
         "retrieve",
-        ("retrieval", "prepare.targets", "evaluate.targets", "evaluate.filter_seen", "evaluate.new_items_too"),
-        ("prepare", "embed", "index"),
+        ("retrieval", "graph", "prepare.targets", "evaluate.targets", "evaluate.filter_seen", "evaluate.new_items_too"),
+        ("ingest", "prepare", "embed", "index"),
     ),
     Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "adapt", "embed", "retrieve")),
     Stage("rank", ("ranking",), ("prepare", "adapt", "embed", "retrieve", "train-ranker")),
@@ -111,7 +111,7 @@ STAGES = (
     ),
     Stage(
         "export",
-        ("export", "text", "prepare", "retrieval", "evaluate", "ranking.encoder", "run.name", "run.seed"),
+        ("export", "text", "prepare", "retrieval", "graph", "evaluate", "ranking.encoder", "run.name", "run.seed"),
         ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
     ),
     Stage("register", ("tracking",), ("train-towers", "train-ranker", "evaluate", "export")),

@@ -16,6 +16,29 @@ from commerce.columns import NO_ITEM
 from retrieval.filters import Allowed
 from retrieval.sources import Ask, Ranked, Source
 
+SEARCHED = "_query"
+"""Added to a protocol's name where its blend is for requests with search terms."""
+
+
+def blend_name(protocol: str, query: str) -> str:
+    """Return which blend answers a request.
+
+    Requests with and without search terms have blends of their own: on the bazaar, where two thirds have some,
+    that raised NDCG@10 of the test window from .463 to .476 and Recall@100 from .810 to .842, all of it where there
+    are none (.143 to .180, .501 to .594).
+    """
+    return protocol + SEARCHED if query else protocol
+
+
+@dataclass(frozen=True)
+class Say:
+    """How much each source says in a blend."""
+
+    weights: dict[str, float]
+    """By source."""
+    rank_constant: float
+    """c; the larger, the less the first places count for more than later ones."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -32,6 +55,11 @@ class Found:
     source_scores: NDArray[np.float32]
     """``[requests, keep, sources]``: each source's own score; 0 where it did not find the item."""
 
+    @property
+    def arrays(self) -> tuple[NDArray[np.generic], ...]:
+        """All arrays, requests first."""
+        return self.items, self.scores, self.ranks, self.source_scores
+
 
 def find_candidates(
     sources: Mapping[str, Source],
@@ -39,8 +67,8 @@ def find_candidates(
     allowed: Allowed,
     per_source: int,
     keep: int,
-    rank_constant: float,
-    weights: Mapping[str, float] | None = None,
+    says: Mapping[str, Say],
+    protocol: str,
 ) -> Found:
     """Ask every source and blend what they find.
 
@@ -50,11 +78,19 @@ def find_candidates(
         allowed: what they may be answered with.
         per_source: items asked of each source.
         keep: candidates kept per request.
-        rank_constant: c; the larger, the less the first places count for more than later ones.
-        weights: say of each source; 1 for all when left out.
+        says: blends by ``blend_name``.
+        protocol: of all these requests.
     """
     lists = {name: source(ask, per_source, allowed) for name, source in sources.items()}
-    return blend(lists, keep, rank_constant, weights)
+    names = np.array([blend_name(protocol, query) for query in ask.queries])
+    found = _nothing(len(ask), keep, tuple(lists))
+    for name in dict.fromkeys(names.tolist()):
+        rows = np.flatnonzero(names == name)
+        part = {source: (items[rows], scores[rows]) for source, (items, scores) in lists.items()}
+        blended = blend(part, keep, says[name].rank_constant, says[name].weights)
+        for whole, some in zip(found.arrays, blended.arrays, strict=True):
+            whole[rows] = some
+    return found
 
 
 def blend(
@@ -79,13 +115,7 @@ def blend(
     place = np.arange(len(rows)) - np.searchsorted(rows, np.arange(requests))[rows]
     order, rows, place = order[place < keep], rows[place < keep], place[place < keep]
 
-    found = Found(
-        np.full((requests, keep), NO_ITEM, dtype=np.int32),
-        np.full((requests, keep), -np.inf, dtype=np.float32),
-        names,
-        np.full((requests, keep, len(names)), -1, dtype=np.int32),
-        np.zeros((requests, keep, len(names)), dtype=np.float32),
-    )
+    found = _nothing(requests, keep, names)
     ranks = joined.ranks[order]
     found.items[rows, place] = joined.items[order]
     found.scores[rows, place] = scores[order]
@@ -94,6 +124,16 @@ def blend(
         hit = ranks[:, column] >= 0
         found.source_scores[rows[hit], place[hit], column] = lists[name][1][rows[hit], ranks[hit, column]]
     return found
+
+
+def _nothing(requests: int, keep: int, names: tuple[str, ...]) -> Found:
+    return Found(
+        np.full((requests, keep), NO_ITEM, dtype=np.int32),
+        np.full((requests, keep), -np.inf, dtype=np.float32),
+        names,
+        np.full((requests, keep, len(names)), -1, dtype=np.int32),
+        np.zeros((requests, keep, len(names)), dtype=np.float32),
+    )
 
 
 @dataclass(frozen=True)

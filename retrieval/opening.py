@@ -19,8 +19,8 @@ from retrieval.sources import (
     action_weights,
 )
 
-ASSOCIATIONS, POPULARITY, TASTES = "associations.npz", "popularity.npy", "tastes.npz"
-"""Files of a window's counts."""
+ASSOCIATIONS, POPULARITY, TASTES, LEXICAL = "associations.npz", "popularity.npy", "tastes.npz", "lexical"
+"""Files, and for ``lexical`` a folder, of what was counted for a window."""
 
 
 def open_sources(
@@ -44,7 +44,8 @@ def open_sources(
         repeats_others: what an event of any other action counts.
         repeats_halflife_days: after which an event counts half.
         index: opens the item index.
-        texts: reads the items' texts, by item code.
+        texts: reads the items' texts, by item code, where ``lexical`` is to index them anew; else its index is read
+            from ``statistics``.
 
     Raises:
         ValueError: for a name that is not known, or a source that lacks what it needs.
@@ -56,12 +57,10 @@ def open_sources(
         return VectorSource(index())
 
     def lexical() -> Source:
-        if texts is None:
-            raise ValueError("source `lexical` needs the item texts")
-        # bm25s and jieba are no part of the runtime.
+        # bm25s and jieba come with the extras `lexical` and `train` only.
         from retrieval.lexical import LexicalSource
 
-        return LexicalSource(texts())
+        return LexicalSource.load(statistics / LEXICAL) if texts is None else LexicalSource.build(texts())
 
     builders: dict[str, Callable[[], Source]] = {
         "vectors": vectors,

@@ -81,7 +81,7 @@ class AssociationSource:
         ranked = empty(len(ask), k)
         for row, events in enumerate(ask.events):
             items, scores = self._score(events)
-            _place(ranked, row, items, scores, allowed)
+            place_best(ranked, row, items, scores, allowed)
         return ranked
 
     def _score(self, events: Events) -> Ranked:
@@ -106,7 +106,7 @@ class TasteSource:
         for row, events in enumerate(ask.events):
             own = np.unique(events.item[events.item != NO_ITEM])
             items, scores = add_edges(self.edges, own, np.ones(len(own)))
-            _place(ranked, row, items[scores > 0], scores[scores > 0], allowed)
+            place_best(ranked, row, items[scores > 0], scores[scores > 0], allowed)
         return ranked
 
 
@@ -129,7 +129,7 @@ class RepeatSource:
             items, place = np.unique(events.item[own], return_inverse=True)
             say = weight[own] * 0.5 ** (age / self.halflife_days)
             scores = np.bincount(place, weights=say, minlength=len(items)).astype(np.float32)
-            _place(ranked, row, items, scores, allowed)
+            place_best(ranked, row, items, scores, allowed)
         return ranked
 
 
@@ -189,7 +189,9 @@ def add_edges(
     return others, scores.astype(np.float32)
 
 
-def _place(ranked: Ranked, row: int, items: NDArray[np.int32], scores: NDArray[np.float32], allowed: Allowed) -> None:
+def place_best(
+    ranked: Ranked, row: int, items: NDArray[np.int32], scores: NDArray[np.float32], allowed: Allowed
+) -> None:
     """Put the best of ``items`` ([any], ascending) that are allowed into a row."""
     keep = allowed.row(row, items)
     places, best = rank_scores(scores[keep][None], ranked[0].shape[1])

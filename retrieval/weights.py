@@ -9,7 +9,7 @@ than a plain one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from commerce.columns import NO_ITEM
 from commerce.metrics import Relevant, find, ndcg
 from commerce.ranked_lists import rank_scores
-from retrieval.blending import join_lists, reciprocal_ranks
+from retrieval.blending import Say, blend_name, join_lists, reciprocal_ranks
 
 CUT = 10
 """Blends are compared by NDCG at this place."""
@@ -30,12 +30,9 @@ _ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class Blend:
-    """Say of each source and the rank constant of reciprocal rank fusion, with how well they did."""
+class Blend(Say):
+    """Learned weights, of which the largest is 1, and rank constant, with how well they did."""
 
-    weights: dict[str, float]
-    """The largest is 1."""
-    rank_constant: float
     requests: int
     """Requests on which they were learned; 0 where nothing was."""
     ndcg: dict[str, float]
@@ -45,6 +42,38 @@ class Blend:
     def equal(cls, sources: Sequence[str], rank_constant: float) -> Blend:
         """Return the blend in which every source weighs 1."""
         return cls(dict.fromkeys(sources, 1.0), rank_constant, 0, {})
+
+
+def learn_blends(
+    lists: Mapping[str, NDArray[np.int32]],
+    relevant: Relevant,
+    queries: Sequence[str],
+    protocol: str,
+    rank_constant: float,
+) -> dict[str, Blend]:
+    """Learn the blends of a protocol, for requests with and without search terms, by ``blend_name``.
+
+    Where nobody asked in one of the two ways, the other's blend answers there too, as learned on 0 requests.
+
+    Args:
+        lists: as for ``learn_blend``.
+        relevant: as for ``learn_blend``.
+        queries: search terms of each request, empty without.
+        protocol: that all of them were asked under.
+        rank_constant: as for ``learn_blend``.
+    """
+    asked = np.array([blend_name(protocol, query) for query in queries], dtype=np.str_)
+    blends = {}
+    for name in (protocol, blend_name(protocol, "any")):
+        own = asked == name
+        blends[name] = learn_blend(
+            {source: items[own] for source, items in lists.items()}, relevant.of(own), rank_constant
+        )
+    taught = [blend for blend in blends.values() if blend.requests]
+    if taught:
+        other = replace(taught[0], requests=0, ndcg={})
+        blends = {name: blend if blend.requests else other for name, blend in blends.items()}
+    return blends
 
 
 def learn_blend(lists: Mapping[str, NDArray[np.int32]], relevant: Relevant, rank_constant: float) -> Blend:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from commerce.edges import Edges
 from commerce.features import Vocabulary, encode
 from commerce.state import ItemFacts, known_features, profile_text
+from retrieval.blending import Say
 from retrieval.sources import Source
 from serving.item_fields import ItemFields
 from serving.sources import open_sources
@@ -39,6 +40,11 @@ class Contents:
     def sources(self) -> dict[str, Source]:
         """Candidate sources by name, in the order of their ranks in what is found."""
         return open_sources(self._folder, self._settings)
+
+    @cached_property
+    def blends(self) -> dict[str, Say]:
+        """How much each source says, by ``retrieval.blending.blend_name``."""
+        return {name: Say(**blend) for name, blend in self._settings["blend"].items()}
 
     @cached_property
     def availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -250,15 +250,14 @@ class Runtime:
             excluded.append(events.item[had & (events.item != NO_ITEM)])
         allowed = Allowed(*self.contents.availability, ask.time, [np.concatenate(excluded)])
         k = min(request.k, self.items)
-        blend = settings["blend"][self._protocol(request)]
         return find_candidates(
             self.contents.sources,
             ask,
             allowed,
             max(settings["per_source"], k),
             max(settings["candidates"], k),
-            blend["rank_constant"],
-            blend["weights"],
+            self.contents.blends,
+            self._protocol(request),
         )
 
     def _filters_seen(self, request: Request) -> bool:

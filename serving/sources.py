@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from retrieval.index import ItemIndex
 from retrieval.sources import Source
 from serving.manifest import BundleError
 
-SERVED = ("vectors", "associations", "tastes", "repeats", "popularity")
-"""Sources that need nothing beyond the runtime; ``lexical`` needs more."""
+SERVED = ("vectors", "associations", "tastes", "repeats", "popularity", "lexical")
+_OF_LEXICAL = ("bm25s", "jieba")
+"""Packages of the source ``lexical``; all others need nothing beyond the runtime."""
 
 
 def open_sources(folder: Path, settings: Mapping[str, Any]) -> dict[str, Source]:
@@ -21,10 +23,19 @@ def open_sources(folder: Path, settings: Mapping[str, Any]) -> dict[str, Source]
     Args:
         folder: of the bundle.
         settings: of its manifest.
+
+    Raises:
+        BundleError: for a source that this version, or this machine, cannot serve.
     """
     unserved = [name for name in settings["sources"] if name not in SERVED]
     if unserved:
         raise BundleError(f"{folder} names the source {unserved[0]!r}, but this version serves {', '.join(SERVED)}")
+    missing = [name for name in _OF_LEXICAL if "lexical" in settings["sources"] and find_spec(name) is None]
+    if missing:
+        raise BundleError(
+            f"{folder} finds items by search terms (source 'lexical'), which needs {' and '.join(missing)}; "
+            "pip install 'mercato[lexical]'"
+        )
     return opening.open_sources(
         settings["sources"],
         folder / "statistics",

@@ -103,7 +103,7 @@ def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
         ("text.vectors=disc", r"text\.vectors must be memory or disk, got 'disc'; did you mean disk\?"),
         ("text.max_tokens=0", r"text\.max_tokens must be at least 1, got 0"),
         ("tracking.loggers=[mlflow,tensorbord]", r"got tensorbord; did you mean tensorboard\?"),
-        ("retrieval.sources=[vectors,lexical]", r"retrieval\.sources must be some of vectors, .*got .*lexical"),
+        ("retrieval.sources=[vectors,lexica]", r"retrieval\.sources must be some of vectors, .*got .*lexica"),
         ("evaluate.item_group=seller", r"evaluate\.item_group must be empty, got 'seller'"),
         ("data.time_unit=hours", r"data\.time_unit must be empty, s, ms or us, got 'hours'"),
         ("ranking.precision=fp16", r"ranking\.precision must be fp32 or bf16, got 'fp16'"),

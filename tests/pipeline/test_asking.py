@@ -76,8 +76,6 @@ def test_what_may_be_answered_is_available_and_not_had(shop, size):
         assert allowed.row(0, np.arange(3)).all()
 
 
-def test_sources_that_lack_something_say_what(shop, tmp_path):
+def test_a_source_that_lacks_something_says_what(shop, tmp_path):
     with pytest.raises(ValueError, match="`vectors` needs the item index"):
         open_sources(["vectors"], tmp_path, Config())
-    with pytest.raises(ValueError, match="`lexical` needs the item texts"):
-        open_sources(["lexical"], tmp_path, Config())

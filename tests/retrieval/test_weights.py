@@ -3,7 +3,7 @@ import pytest
 
 from commerce.metrics import Relevant
 from retrieval.blending import blend
-from retrieval.weights import Blend, learn_blend, surely_better
+from retrieval.weights import Blend, learn_blend, learn_blends, surely_better
 
 REQUESTS, K = 60, 20
 RNG = np.random.default_rng(0)
@@ -79,3 +79,21 @@ def test_surely_better_is_better_by_more_than_two_standard_errors():
     new[50:52] = -1.0  # mean .03, standard error .0263
     assert not surely_better(new, old)
     assert not surely_better(old, old)
+
+
+def test_search_terms_have_a_blend_of_their_own():
+    searched = np.arange(REQUESTS) % 2 == 0
+    sources = {"browsing": lists(np.where(searched, -1, 0)), "searching": lists(np.where(searched, 0, -1))}
+    queries = ["tea" if one else "" for one in searched]
+    blends = learn_blends(sources, RELEVANT, queries, "keep_seen", 60.0)
+    assert set(blends) == {"keep_seen", "keep_seen_query"}
+    assert [blend.requests for blend in blends.values()] == [REQUESTS // 2] * 2
+    assert blends["keep_seen"].weights["browsing"] == blends["keep_seen_query"].weights["searching"] == 1.0
+    assert blends["keep_seen"].weights["searching"] < 0.1 > blends["keep_seen_query"].weights["browsing"]
+
+
+def test_where_nobody_searched_the_other_blend_answers_searches():
+    sources = {"a": lists(0), "b": lists(-1)}
+    blends = learn_blends(sources, RELEVANT, [""] * REQUESTS, "keep_seen", 60.0)
+    assert blends["keep_seen_query"].weights == blends["keep_seen"].weights
+    assert (blends["keep_seen_query"].requests, blends["keep_seen_query"].ndcg) == (0, {})

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from commerce.records import read_table
 from configs.schema import ExportConfig
 from pipeline.export import export, user_key
 from pipeline.run_folder import RunFolder
@@ -115,6 +116,14 @@ def test_the_stage_says_what_it_made_and_publishes_every_file(exported):
     assert "60 golden requests (the reranker in 12 of them)" in outcome.lines[1]
     assert run.folder / "bundle" / "manifest.sha256" in outcome.published
     assert run.folder / "plain" / "vectors.npy" in outcome.published
+
+
+def test_the_bundle_carries_the_graph_of_the_run(exported):
+    run, _ = exported
+    rows = read_table("graph", run.folder / "bundle" / "graph.parquet").to_pylist()
+    assert rows == read_table("graph", run.folder / "retrieve" / "graph.parquet").to_pylist()
+    assert {"complement", "substitute", "variant"} <= {row["kind"] for row in rows}
+    assert {row["source"] for row in rows} == {"log", "text", "declared"}
 
 
 def test_the_plain_export_is_read_with_fifteen_lines(exported):
