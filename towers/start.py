@@ -110,7 +110,8 @@ def spectral_embedding(pairs: sparse.csr_matrix, dim: int, seed: int) -> Tensor:
     information = _mutual_information(pairs)
     size = information.shape[0]
     place = torch.from_numpy(np.stack([information.row, information.col]).astype(np.int64))
-    matrix = torch.sparse_coo_tensor(place, torch.from_numpy(information.data.astype(np.float32)), (size, size))
+    numbers = torch.from_numpy(information.data.astype(np.float32))
+    matrix = torch.sparse_coo_tensor(place, numbers, (size, size), check_invariants=False)
     width = min(dim, size)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
