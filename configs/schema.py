@@ -282,6 +282,8 @@ class TowersConfig:
     """Share of items whose id residual is dropped, at random, in a training step."""
     id_cap: float = 1.0
     """Largest length of an id residual, in units of the projected text's length."""
+    id_lent: int = 10
+    """Items, nearest by content, whose id residuals an item without one borrows where items are ranked; 0: none."""
     id_updates: str = "dense"
     """``dense``: every step updates the id residuals of the whole catalogue. ``rows``: those that the step reads alone,
     so that a step costs the same whatever the catalogue's size (learning/row_updates.py)."""
@@ -386,7 +388,7 @@ class TowersConfig:
         at_least("towers", self, 1, ("lora_rank",))
         at_least("towers", self, 1, ("devices", "nodes"))
         at_least("towers", self, 0, ("repeats", "target_days", "uniform_negatives", "id_cap", "weight_decay"))
-        at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_targets"))
+        at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_targets", "id_lent"))
         at_least("towers", self, 0, ("mined_weight",))
         at_least("towers", self, -2, ("mined_margin",))
         at_least("towers", self, 1, ("rounds", "mined_negatives", "mined_depth"))

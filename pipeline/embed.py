@@ -46,9 +46,9 @@ def _embed(work: Work, place: Place) -> Outcome:
 
     dim, count = told["dim"], len(module.facts.items)
     items = _shared(work.out / "item_vectors.npy", (count, dim), place)
-    blocks = item_blocks(count)
+    blocks, lenders = item_blocks(count), module.eval().lenders()
     for number in place.share(len(blocks)):
-        items[blocks[number]] = embed_block(module, blocks[number])
+        items[blocks[number]] = embed_block(module, blocks[number], lenders)
     _finish(items, place)
 
     requests = Requests.read(prepared.folder / "requests.parquet")

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from commerce.columns import INTENTS
+from towers.lenders import Lenders
 from towers.module import TwoTower
 from towers.validation import Asked, AskedBatches
 from towers.whole import item_blocks
@@ -15,18 +16,25 @@ Floats = NDArray[np.float32]
 
 
 @torch.no_grad()
-def embed_block(module: TwoTower, block: slice) -> Floats:
-    """Return the vectors of a stretch of the attached catalogue, float32 ``[block, dim]``, unit length."""
+def embed_block(module: TwoTower, block: slice, lenders: Lenders | None) -> Floats:
+    """Return the vectors of a stretch of the attached catalogue, float32 ``[block, dim]``, unit length.
+
+    Args:
+        module: with its catalogue attached.
+        block: of item codes.
+        lenders: of ``module.lenders()``: the same for every block.
+    """
     module.eval()
-    vectors: Floats = module.encode_items(torch.arange(block.start, block.stop)).numpy()
+    vectors: Floats = module.encode_items(torch.arange(block.start, block.stop), lenders=lenders).numpy()
     return vectors
 
 
 def embed_items(module: TwoTower) -> Floats:
     """Return the vectors of all items of the attached catalogue, float32 ``[items, dim]``, unit length."""
     vectors = np.empty((len(module.facts.items), module.settings["dim"]), dtype=np.float32)
+    lenders = module.eval().lenders()
     for block in item_blocks(len(vectors)):
-        vectors[block] = embed_block(module, block)
+        vectors[block] = embed_block(module, block, lenders)
     return vectors
 
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from towers.lenders import Lenders
+
 
 @dataclass(frozen=True)
 class ItemInputs:
@@ -110,12 +112,19 @@ class ItemTower(nn.Module):
         vectors_mask: Tensor,
         residual: Tensor,
         popularity: Tensor,
+        lenders: Lenders | None = None,
     ) -> Tensor:
-        """Return ``[items, dim]`` of unit length; the arguments are the fields of ``ItemInputs``."""
+        """Return ``[items, dim]`` of unit length; the arguments are the fields of ``ItemInputs``.
+
+        With ``lenders`` an item without an id residual borrows one. Training lends nothing: there content must learn to
+        stand alone.
+        """
         content = self.content(text, categorical, numeric, numeric_mask, vectors, vectors_mask)
         own = self.residual(residual)
-        longest = self.id_cap * content.norm(dim=1, keepdim=True)
-        own = own * (longest / own.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
+        if lenders is not None:
+            without = residual == 0
+            own = own.masked_scatter(without[:, None], lenders.lend(content[without]))
+        own = self.capped(own, content)
         if self.training and self.id_drop:
             kept = torch.rand(len(own), 1, device=own.device) >= self.id_drop
             own, popularity = own * kept, popularity * kept[:, 0]
@@ -140,11 +149,29 @@ class ItemTower(nn.Module):
             found = found + self.vectors(vectors) * vectors_mask[:, None]
         return found
 
-    def encode(self, inputs: ItemInputs) -> Tensor:
+    def capped(self, own: Tensor, content: Tensor) -> Tensor:
+        """Return the residuals, at most ``id_cap`` times as long as the content; all ``[items, dim]``."""
+        longest = self.id_cap * content.norm(dim=1, keepdim=True)
+        shorter: Tensor = (longest / own.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
+        return own * shorter
+
+    def encode(self, inputs: ItemInputs, lenders: Lenders | None = None) -> Tensor:
         """Return the vectors of items, ``[items, dim]``."""
-        read = {name: getattr(inputs, name) for name in inputs.__dataclass_fields__}
-        vectors: Tensor = self(**{**read, "text": inputs.text.to(inputs.residual.device, torch.float32)})
+        vectors: Tensor = self(**_read(inputs), lenders=lenders)
         return vectors
+
+    def parts(self, inputs: ItemInputs) -> tuple[Tensor, Tensor]:
+        """Return content and id residuals as they are added up, ``[items, dim]`` each."""
+        read = _read(inputs)
+        own, _ = read.pop("residual"), read.pop("popularity")
+        content = self.content(**read)
+        return content, self.capped(self.residual(own), content)
+
+
+def _read(inputs: ItemInputs) -> dict[str, Tensor]:
+    """Return the inputs by name, those of a file brought to where the others are."""
+    read = {name: getattr(inputs, name) for name in inputs.__dataclass_fields__}
+    return {**read, "text": inputs.text.to(inputs.residual.device, torch.float32)}
 
 
 def with_popularity(content: Tensor, popularity: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ from learning.row_updates import RowAdamW, mean_rows
 from towers.batches import Batch
 from towers.catalogue import Catalogue
 from towers.intent import IntentHead
-from towers.item import ItemTower
+from towers.item import ItemInputs, ItemTower
+from towers.lenders import MOST_LENDERS, Lenders, evenly
 from towers.losses import catalogue_loss, mined_loss, pool_chance, pool_loss
 from towers.masks import excluded, not_available
 from towers.texts import TunedTexts, mix
@@ -94,7 +95,8 @@ class TwoTower(L.LightningModule):
             id_rows=settings["id_updates"] == "rows",
         )
         if self.item.residual.sparse:
-            # Ranks exchange its rows in on_after_backward: what DDP adds up, it would add up as a whole table.
+            # Ranks exchange its rows in on_after_backward: what DDP adds up, it would add up as a whole table. DDP has
+            # no public way to leave a parameter out; this is the one that its authors point to.
             kept = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
             kept(self, [_RESIDUALS])  # type: ignore[no-untyped-call]
         self.user = UserTower(
@@ -181,13 +183,34 @@ class TwoTower(L.LightningModule):
         ]
         return torch.stack(parts).sum(), batch.weight.sum()
 
-    def encode_items(self, codes: Tensor, positives: Tensor | None = None) -> Tensor:
+    def encode_items(self, codes: Tensor, positives: Tensor | None = None, lenders: Lenders | None = None) -> Tensor:
         """Return item vectors, ``[codes, dim]``.
 
         Args:
             codes: ``[codes]`` int64, ascending.
             positives: codes among them whose texts are to be encoded anew, where the encoder is trained along.
+            lenders: of ``lenders``, for vectors to rank with; none in training.
         """
+        inputs = self._inputs(codes, positives)
+        chunk = self.settings["chunk_users"] * self.settings["history_length"]
+        if not (chunk and torch.is_grad_enabled()):
+            return self.item.encode(inputs, lenders)
+        parts = [inputs.rows(slice(start, start + chunk)) for start in range(0, len(codes), chunk)]
+        return torch.cat([checkpoint(self.item.encode, part, use_reentrant=False) for part in parts])
+
+    @torch.no_grad()
+    def lenders(self) -> Lenders | None:
+        """Return the items whose id residuals those without may borrow; None where none does, or none can."""
+        rows, nearest = self.facts.items.residual, self.settings["id_lent"]
+        if not nearest or bool((rows > 0).all()) or not bool((rows > 0).any()):
+            return None
+        codes = evenly((rows > 0).nonzero()[:, 0], MOST_LENDERS)
+        blocks = [codes[block] for block in item_blocks(len(codes))]
+        content, residual = zip(*(self.item.parts(self._inputs(block)) for block in blocks), strict=True)
+        return Lenders(F.normalize(torch.cat(content), dim=1), torch.cat(residual), nearest)
+
+    def _inputs(self, codes: Tensor, positives: Tensor | None = None) -> ItemInputs:
+        """Return what the item tower reads of some items, texts as they are encoded now."""
         known = self.facts.items
         inputs = known if len(codes) == len(known) else known.rows(codes)
         if self.item_texts is not None:
@@ -196,11 +219,7 @@ class TwoTower(L.LightningModule):
                 fresh, vectors = self.item_texts.fresh(positives)
                 text = mix(text, torch.searchsorted(codes, fresh), vectors)
             inputs = replace(inputs, text=text)
-        chunk = self.settings["chunk_users"] * self.settings["history_length"]
-        if not (chunk and torch.is_grad_enabled()):
-            return self.item.encode(inputs)
-        parts = [inputs.rows(slice(start, start + chunk)) for start in range(0, len(codes), chunk)]
-        return torch.cat([checkpoint(self.item.encode, part, use_reentrant=False) for part in parts])
+        return inputs
 
     def encode_queries(self, codes: Tensor) -> Tensor:
         """Return query text vectors, ``[codes, text_dim]``, of query codes ``[codes]``, ascending."""
@@ -282,9 +301,10 @@ class TwoTower(L.LightningModule):
             if texts is not None:
                 texts.refresh()
         self._ranked_items = torch.empty(len(self.facts.items), self.settings["dim"], device=self.device)
+        lenders = self.lenders()
         for block in item_blocks(len(self._ranked_items)):
             codes = torch.arange(block.start, block.stop, device=self.device)
-            self._ranked_items[block] = self.encode_items(codes)
+            self._ranked_items[block] = self.encode_items(codes, lenders=lenders)
 
     def validation_step(self, batch: Asked, batch_idx: int) -> None:
         """Rank the whole catalogue for some requests."""
