@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from commerce.columns import ACTION_CODES, NO_ITEM
 from commerce.histories import Histories
 from commerce.metrics import Relevant
+from commerce.stretches import stretches
 
 _BLOCK_REQUESTS = 4_096
 
@@ -26,9 +27,7 @@ def seen_pairs(
         actions: those by which a user has an item: the target actions.
     """
     starts = histories.offsets[users]
-    lengths = ends - starts
-    rows = np.repeat(np.arange(len(users)), lengths)
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
+    rows, place = stretches(starts, ends - starts)
     items = histories.item[place]
     had = np.isin(histories.action[place], [ACTION_CODES[action] for action in actions]) & (items != NO_ITEM)
     width = int(items.max(initial=0)) + 1

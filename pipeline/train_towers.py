@@ -103,9 +103,7 @@ def open_training(work: Work, prepared: Prepared, encoder: EncoderFolder) -> tup
     module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
     module.attach(catalogue, steps=data.plan.steps * settings.max_epochs)
     if settings.id_start == "pairs":
-        start_from_pairs(
-            module, prepared.histories, prepared.histories.offsets[:-1], prepared.cuts, work.config.run.seed
-        )
+        start_from_pairs(module, prepared.histories, prepared.cuts, work.config.run.seed)
     if settings.tuning != "frozen":
         module.tune(*_tuned_texts(prepared, encoder, catalogue, settings, text))
     return module, data

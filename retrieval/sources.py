@@ -19,6 +19,7 @@ from commerce.columns import ACTION_CODES, DAY, NO_ITEM
 from commerce.edges import Edges
 from commerce.histories import Events
 from commerce.ranked_lists import rank_scores
+from commerce.stretches import stretches
 from retrieval.filters import Allowed
 from retrieval.index import ItemIndex
 
@@ -181,11 +182,9 @@ def add_edges(
     known = items < edges.items
     items, say = items[known], say[known]
     start, stop = edges.offsets[items], edges.offsets[items + 1]
-    counts = stop - start
-    # All spans at once: the position of every edge of every item.
-    at = np.arange(counts.sum()) + np.repeat(start - (np.cumsum(counts) - counts), counts)
+    row, at = stretches(start, stop - start)
     others, place = np.unique(edges.other[at], return_inverse=True)
-    scores = np.bincount(place, weights=edges.weight[at] * np.repeat(say, counts), minlength=len(others))
+    scores = np.bincount(place, weights=edges.weight[at] * say[row], minlength=len(others))
     return others, scores.astype(np.float32)
 
 

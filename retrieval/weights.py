@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from commerce.columns import NO_ITEM
 from commerce.metrics import Relevant, find, ndcg
 from commerce.ranked_lists import rank_scores
+from commerce.stretches import stretches
 from retrieval.blending import Say, blend_name, join_lists, reciprocal_ranks
 
 CUT = 10
@@ -136,7 +137,7 @@ class _Trial:
         kept = reached[joined.rows]
         row = (np.cumsum(reached) - 1)[joined.rows[kept]]
         counts = np.bincount(row, minlength=int(reached.sum()))
-        column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        _, column = stretches(np.zeros_like(counts), counts)
         shape = (len(counts), max(int(counts.max(initial=0)), 1))
         # Columns of a row go by item code, so that ties fall as they do in the blend.
         self._items = np.full(shape, NO_ITEM, dtype=np.int32)

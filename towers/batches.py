@@ -12,6 +12,7 @@ from torch import Tensor
 
 from commerce.histories import Events, Histories
 from commerce.state import TowerInputs, tower_inputs
+from commerce.stretches import stretches
 from towers.masks import Equivalents
 from towers.mined import Mined
 from towers.numbering import distinct, number
@@ -145,9 +146,8 @@ class BatchMaker:
     def _inputs(self, windows: Windows, shuffle: NDArray[np.float64]) -> TowerInputs:
         """Return what is read; events of one (user, time) come in the order of ``shuffle``, ``[events]``."""
         lengths = windows.stop - windows.start
-        row = np.repeat(np.arange(len(windows)), lengths)
+        row, position = stretches(windows.start, lengths)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        position = np.arange(len(row)) - offsets[row] + windows.start[row]
         # Rows and times are in order already, so sorting by them and chance only shuffles inside groups.
         time = self.histories.time[position]
         position = position[np.lexsort((shuffle, time, row))]
@@ -161,24 +161,22 @@ class BatchMaker:
         A state follows each group of equal time, and foretells every target of the next group that holds one: so each
         item of a basket counts once, whatever the size of its basket and of the one before.
         """
-        targets, lengths = self.targets, windows.stop - windows.start
-        row = np.repeat(np.arange(len(windows)), lengths)
-        nth = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        time = self.histories.time[windows.start[row] + nth]
+        targets = self.targets
+        row, position = stretches(windows.start, windows.stop - windows.start)
+        time = self.histories.time[position]
         ends = np.append((time[1:] != time[:-1]) | (row[1:] != row[:-1]), True)[: len(row)]
-        row, nth, time = row[ends], nth[ends], time[ends]
-        after = targets.next_group(windows.start[row] + nth, windows.user[row], time)
+        row, position, time = row[ends], position[ends], time[ends]
+        after = targets.next_group(position, windows.user[row], time)
         known = after >= 0
-        row, place, first = row[known], nth[known] + 1, after[known]
-        counts = targets.group_stop[first] - first
-        chosen = np.repeat(first, counts) + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        row, place, first = row[known], (position - windows.start[row])[known] + 1, after[known]
+        state, chosen = stretches(first, targets.group_stop[first] - first)
         # The state before any event knows the profile only, and learns what such users choose. One target is enough:
         # were it a whole basket, windows in the midst of histories would teach mostly what is known there of nobody.
         before = targets.first_from(windows.start, windows.user)
         some = np.flatnonzero(before >= 0)
         return (
-            np.append(np.repeat(row, counts), some),
-            np.append(np.repeat(place, counts), np.zeros(len(some), dtype=np.int64)),
+            np.append(row[state], some),
+            np.append(place[state], np.zeros(len(some), dtype=np.int64)),
             np.append(chosen, targets.draw(before[some], random)),
         )
 
@@ -187,10 +185,8 @@ class BatchMaker:
         low = np.searchsorted(self.targets.position, windows.start)
         high = low.copy()
         np.maximum.at(high, row, self.targets.group_stop[chosen])
-        counts = high - low
-        user = np.repeat(np.arange(len(windows)), counts)
-        nth = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.stack([user, self.targets.item[low[user] + nth].astype(np.int64)], axis=1)
+        user, at = stretches(low, high - low)
+        return np.stack([user, self.targets.item[at].astype(np.int64)], axis=1)
 
     def _mined(self, chosen: Codes) -> Codes:
         """Return the codes of mined negatives of targets, ``[rows, mined]``, -1 for none."""
@@ -203,6 +199,4 @@ def _events_of(windows: Windows, rows: Codes) -> Codes:
     """Return where the events of some windows stand among those of all, laid end to end."""
     lengths = windows.stop - windows.start
     starts = np.cumsum(lengths) - lengths
-    counts = lengths[rows]
-    nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.asarray(np.repeat(starts[rows], counts) + nth)
+    return stretches(starts[rows], lengths[rows])[1]

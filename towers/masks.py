@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from commerce.stretches import stretches
+
 
 @dataclass(frozen=True)
 class Equivalents:
@@ -28,9 +30,8 @@ class Equivalents:
     def pairs(self, targets: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return (row of ``targets``, equivalent item), int64 ``[pairs, 2]``."""
         counts = self.offsets[targets + 1] - self.offsets[targets]
-        row = np.repeat(np.arange(len(targets)), counts)
-        nth = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.stack([row, self.other[np.repeat(self.offsets[targets], counts) + nth]], axis=1)
+        row, at = stretches(self.offsets[targets], counts)
+        return np.stack([row, self.other[at]], axis=1)
 
 
 def excluded(

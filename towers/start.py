@@ -10,6 +10,7 @@ from torch import Tensor
 
 from commerce.columns import NO_ITEM
 from commerce.histories import Histories
+from commerce.stretches import stretches
 from towers.module import TwoTower
 
 _REACH = 5
@@ -27,9 +28,7 @@ _MEASURED = 1024
 """Items by whose content the length of the residuals is set."""
 
 
-def start_from_pairs(
-    module: TwoTower, histories: Histories, starts: NDArray[np.int64], stops: NDArray[np.int64], seed: int
-) -> int:
+def start_from_pairs(module: TwoTower, histories: Histories, stops: NDArray[np.int64], seed: int) -> None:
     """Set the id residuals so that items met near each other by the same users start near each other.
 
     Random residuals must learn this from the loss, step by step, and overfit before they know it of rare items. The
@@ -39,22 +38,19 @@ def start_from_pairs(
     Args:
         module: untrained, with its catalogue attached.
         histories: of all users.
-        starts: ``[users]``, absolute position from which a user's events may be read.
-        stops: ``[users]``, absolute position where they end.
+        stops: ``[users]``, absolute position where what may be read of each ends.
         seed: of the users drawn and of the decomposition.
-
-    Returns: number of distinct pairs of items; 0 if no two items were met together, and nothing was changed.
     """
     facts, tower = module.facts, module.item
-    pairs = count_pairs(histories, starts, stops, len(facts.items), seed)
+    pairs = count_pairs(histories, histories.offsets[:-1], stops, len(facts.items), seed)
     if not pairs.nnz:
-        return 0
+        return
     places = spectral_embedding(pairs, tower.residual.embedding_dim, seed)
     lengths = places.norm(dim=1)
     rows = facts.items.residual
     own = (rows > 0) & (lengths > 0)
     if not own.any():
-        return 0
+        return
     some = facts.items.rows(torch.linspace(0, len(rows) - 1, min(_MEASURED, len(rows))).long())
     with torch.no_grad():
         content = tower.content(
@@ -62,7 +58,6 @@ def start_from_pairs(
         )
         scale = content.norm(dim=1).median() / lengths[own].median()
         tower.residual.weight[rows[own]] = places[own] * scale
-    return int(pairs.nnz)
 
 
 def count_pairs(
@@ -144,9 +139,7 @@ def _pairs_of(
     random: np.random.Generator,
 ) -> sparse.csr_matrix:
     """Return the pairs of some users, from the earlier to the later event; those of one time stand in any order."""
-    row = np.repeat(np.arange(len(starts)), lengths)
-    nth = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    position = starts[row] + nth
+    row, position = stretches(starts, lengths)
     order = np.lexsort((random.random(len(row)), np.asarray(histories.time[position]), row))
     item = np.asarray(histories.item[position])[order]
     row, item = row[item != NO_ITEM], item[item != NO_ITEM]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from commerce.stretches import stretches
+
 _SORTED_BATCHES = 16
 """Batches that are sorted by length together: neighbours are padded little, yet batches stay mixed."""
 
@@ -63,8 +65,7 @@ class WindowPlan:
         """Return the windows of an epoch, by user."""
         random = np.random.default_rng([self.seed, epoch, 1])
         counts = self.counts
-        row = np.repeat(np.arange(len(self.users)), counts)
-        nth = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        row, nth = stretches(np.zeros_like(counts), counts)
         spare = np.maximum(self.stop - self.start - self.length, 0)[row]
         shift = (spare * (nth + random.random(len(row))) / counts[row]).round().astype(np.int64)
         start = self.start[row] + shift

@@ -27,6 +27,7 @@ from commerce.bazaar.words import LEAVES
 from commerce.columns import NO_ITEM, NO_QUERY
 from commerce.histories import Histories
 from commerce.records import Requests
+from commerce.stretches import stretches
 from configs.errors import InputError
 from configs.schema import BazaarConfig
 
@@ -177,10 +178,7 @@ def _visible(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (row, absolute position) of every event visible to the requests at ``rows``."""
     first, end = histories.offsets[requests.user[rows]], requests.history_end[rows]
-    counts = end - first
-    owner = np.repeat(np.arange(len(rows)), counts)
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return owner, first[owner] + within
+    return stretches(first, end - first)
 
 
 def _labels(wander: float) -> NDArray[np.float64]:

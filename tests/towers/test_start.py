@@ -93,7 +93,7 @@ def test_items_met_together_start_near_each_other(small, lay):
     histories = data.maker.histories
     tower, rows = module.item, module.facts.items.residual
     before = tower.residual.weight.detach().clone()
-    start_from_pairs(module, histories, histories.offsets[:-1], histories.offsets[1:], 0)
+    start_from_pairs(module, histories, histories.offsets[1:], 0)
     after = tower.residual.weight.detach()
     assert torch.equal(after[0], before[0])  # the row of items without one
     own = torch.nn.functional.normalize(after[rows[5:]], dim=1)
@@ -108,7 +108,7 @@ def test_items_met_together_start_near_each_other(small, lay):
 def test_residuals_start_as_long_as_the_content(small):
     module, data, _ = small()
     histories, items = data.maker.histories, module.facts.items
-    start_from_pairs(module, histories, histories.offsets[:-1], histories.offsets[1:], 0)
+    start_from_pairs(module, histories, histories.offsets[1:], 0)
     with torch.no_grad():
         content = module.item.content(
             items.text, items.categorical, items.numeric, items.numeric_mask, items.vectors, items.vectors_mask
@@ -121,5 +121,5 @@ def test_a_log_without_pairs_changes_nothing(small, lay):
     module, _, _ = small()
     before = module.item.residual.weight.detach().clone()
     lone = lay(*[[(0, "purchase", item)] for item in range(20)])
-    assert start_from_pairs(module, lone, lone.offsets[:-1], lone.offsets[1:], 0) == 0
+    start_from_pairs(module, lone, lone.offsets[1:], 0)
     assert torch.equal(before, module.item.residual.weight)
