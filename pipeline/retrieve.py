@@ -21,6 +21,7 @@ from commerce.tastes import count_tastes
 from commerce.warehouse import open_warehouse
 from configs.schema import EvaluateConfig
 from pipeline.asking import Shop, blocks, open_sources
+from pipeline.index import towers_of
 from pipeline.stage import Outcome, Work
 from retrieval.blending import find_candidates
 from retrieval.index import ItemIndex
@@ -41,7 +42,7 @@ def retrieve(work: Work) -> Outcome:
     shop = Shop.open(prepared, config.evaluate.targets or config.prepare.targets)
     requests = Requests.read(prepared / "requests.parquet")
     lines = [_count(work, shop)]
-    index = ItemIndex.load(work.run.stage("index"))
+    index = ItemIndex.load(work.run.stage("index"), towers=towers_of(work.run))
 
     def sources(window: str) -> dict[str, Source]:
         statistics = work.out / "statistics" / window
