@@ -450,6 +450,23 @@ class RetrievalConfig:
     """What an event of an action that is no target counts in ``repeats``; a target counts its weight."""
     block: int = 256
     """Requests answered together; bounds memory, changes nothing."""
+    target_recall: float = 0.95
+    """Share of the true list that the index surely brings up, on average over requests, in lists of ``at_k``; 1 is
+    exact search. What surely means: docs/index.md."""
+    at_k: int = 200
+    """Length of the lists that the promise holds for; for the whole of ``per_source`` it should be no shorter."""
+    exact_below_ms: float = 10.0
+    """Exact search it is, whatever the promise, where that answers one request within so many milliseconds on one
+    thread: a million items 64 wide, about. 0 always looks for something faster."""
+    index_budget_gb: float = 0.0
+    """Memory that the index may take, in GB (10^9 bytes); 0 does not bound it. The raw vectors that answers are scored
+    again from lie on disk, memory-mapped, and do not count."""
+    tune_for: str = "latency"
+    """``latency``: one request at a time on one thread; ``throughput``: batches on all threads."""
+    index_families: list[str] = field(default_factory=lambda: ["flat", "ivf-flat", "ivf-sq8", "ivf-pq", "hnsw"])
+    """Kinds of FAISS index that are built and compared. ``hnsw`` takes longest to build."""
+    index_queries: int = 1000
+    """Requests of a window on which recall is measured, at most: validation to choose, test to measure again."""
 
     def __post_init__(self) -> None:
         known = ("vectors", "associations", "tastes", "repeats", "popularity", "lexical")
@@ -458,7 +475,13 @@ class RetrievalConfig:
             raise ValueError("retrieval.sources names none; at least one must find candidates")
         one_of("retrieval", self, "blend", ("learned", "equal"))
         counts = ("candidates", "per_source", "neighbours", "associations_reach", "tastes_items", "tastes_neighbours")
-        at_least("retrieval", self, 1, (*counts, "block", "blend_requests"))
+        at_least("retrieval", self, 1, (*counts, "block", "blend_requests", "at_k"))
+        some_of("retrieval", self, "index_families", ("flat", "ivf-flat", "ivf-sq8", "ivf-pq", "hnsw"))
+        one_of("retrieval", self, "tune_for", ("latency", "throughput"))
+        shares("retrieval", self, ("target_recall",))
+        above("retrieval", self, 0, ("target_recall",))
+        at_least("retrieval", self, 0, ("exact_below_ms", "index_budget_gb"))
+        at_least("retrieval", self, 50, ("index_queries",))
         lengths = ("associations_halflife", "repeats_halflife_days", "associations_forward", "tastes_ridge")
         above("retrieval", self, 0, lengths)
         at_least("retrieval", self, 0, ("rank_constant", "associations_days", "popularity_days", "repeats_others"))

@@ -31,6 +31,7 @@ from pipeline.run_folder import RunFolder
 from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
+from retrieval.storage import index_files
 from serving.item_fields import save_item_fields
 from serving.item_tokens import ItemTokens
 from serving.strings import Strings
@@ -197,8 +198,8 @@ def _write_items(folder: Path, source: BundleSource) -> None:
     save_item_fields(source.prepared / "item_fields.jsonl", folder)
     shutil.copyfile(source.run.stage("embed") / "item_vectors.npy", folder / "item_vectors.npy")
     (folder / "index").mkdir()
-    for name in ("items.faiss", "ids.npy", "index.json"):
-        shutil.copyfile(source.run.stage("index") / name, folder / "index" / name)
+    for path in index_files(source.run.stage("index")):
+        shutil.copyfile(path, folder / "index" / path.name)
     for name in ("availability.npz", "prices.npy", "vocabulary.json"):
         shutil.copyfile(source.prepared / name, folder / name)
 

@@ -25,9 +25,11 @@ folder = Path(__file__).parent
 ids = pq.read_table(folder / "items.parquet", columns=["item_id"])["item_id"].to_pylist()
 vectors = np.load(folder / "vectors.npy", mmap_mode="r")  # float32 [items, dim], unit length: row i is ids[i]
 index = faiss.read_index(str(folder / "items.faiss"))  # answers row numbers; the inner product is the cosine
-scores, rows = index.search(vectors[[ids.index(sys.argv[1])]], int(sys.argv[2]) if len(sys.argv) > 2 else 10)
-for score, row in zip(scores[0], rows[0]):
-    print(f"{score:.4f}  {ids[row]}")
+query, k = vectors[ids.index(sys.argv[1])], int(sys.argv[2]) if len(sys.argv) > 2 else 10
+rows = index.search(query[None], min(4 * k, len(ids)))[1][0]  # it may be approximate: more than k, scored again
+scores = np.where(rows < 0, -np.inf, vectors[rows] @ query)
+for place in np.argsort(-scores, kind="stable")[:k]:
+    print(f"{scores[place]:.4f}  {ids[rows[place]]}")
 '''
 
 

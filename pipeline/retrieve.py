@@ -23,6 +23,7 @@ from commerce.warehouse import open_warehouse
 from configs.schema import EvaluateConfig
 from pipeline.asking import Shop, blocks, open_sources
 from pipeline.graph_file import FILE, write_graph
+from pipeline.index import towers_of
 from pipeline.search_terms import window_texts
 from pipeline.stage import Outcome, Work
 from retrieval.blending import blend_name, find_candidates
@@ -45,7 +46,7 @@ def retrieve(work: Work) -> Outcome:
     shop = Shop.open(prepared, config.evaluate.targets or config.prepare.targets)
     requests = Requests.read(prepared / "requests.parquet")
     lines = _count(work, shop)
-    index = ItemIndex.load(work.run.stage("index"))
+    index = ItemIndex.load(work.run.stage("index"), towers=towers_of(work.run))
 
     def sources(window: str) -> dict[str, Source]:
         statistics = work.out / "statistics" / window

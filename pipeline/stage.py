@@ -85,7 +85,7 @@ STAGES = (
         ("ingest", "prepare", "adapt"),
     ),
     Stage("embed", ("text",), ("prepare", "adapt", "train-towers")),
-    Stage("index", ("retrieval",), ("embed",)),
+    Stage("index", ("retrieval", "run.seed"), ("embed",)),
     Stage(
         "retrieve",
         ("retrieval", "graph", "prepare.targets", "evaluate.targets", "evaluate.filter_seen", "evaluate.new_items_too"),

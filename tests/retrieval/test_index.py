@@ -27,6 +27,7 @@ def test_search_equals_scoring_everything(data):
     ids = np.sort(rng.choice(100, items, replace=False))
     rng.shuffle(ids)
     vectors = rng.integers(-2, 3, (items, dim)).astype(np.float32)
+    vectors[~vectors.any(axis=1)] = 1.0
     queries = rng.integers(-2, 3, (requests, dim)).astype(np.float32)
     start, until = rng.integers(0, 6, 100), rng.integers(3, 9, 100)
     moment = rng.integers(0, 9, requests)
@@ -124,9 +125,10 @@ def test_a_gpu_that_faiss_sees_is_searched_and_never_saved(unit, tmp_path, monke
     [
         ([], np.zeros((0, 3)), "at least one item"),
         ([1, 2], np.zeros((3, 3)), r"2 ids and vectors of shape \(3, 3\)"),
-        ([1, 1], np.zeros((2, 3)), "distinct"),
-        ([-1, 1], np.zeros((2, 3)), "not negative"),
-        ([1, 2, 8], np.array([[0.0], [np.inf], [np.nan]]), r"2 of 3 item vectors.*items \[2, 8\]"),
+        ([1, 1, 2], np.ones((3, 3)), r"distinct and not negative, but 1 are not \(first: \[1\]\)"),
+        ([-1, 1], np.ones((2, 3)), r"not negative, but 1 are not \(first: \[-1\]\)"),
+        ([1, 2, 8], np.array([[0.0], [np.inf], [np.nan]]), r"2 of 3 item vectors hold NaN.*items \[2, 8\]"),
+        ([1, 2], np.array([[0.0, 0.0], [0.0, 1.0]]), r"1 of 2 item vectors are all zeros \(first: items \[1\]\)"),
     ],
 )
 def test_what_cannot_be_indexed_is_refused(ids, vectors, message):
@@ -158,7 +160,7 @@ def test_a_folder_that_is_no_index_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"do not belong together: .*ids.npy 3"):
         ItemIndex.load(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(ValueError, match="format 99, but 1 was expected"):
+    with pytest.raises(ValueError, match="format 99, but 2 was expected"):
         ItemIndex.load(tmp_path)
     ItemIndex.build(np.arange(2), np.eye(2)).save(tmp_path)
     (tmp_path / "items.faiss").write_bytes(b"no")
