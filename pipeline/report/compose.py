@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.report import headline, intents, model_plots, people, plots, popularity, training, variety
 from pipeline.report.evidence import Measurement, Shop, open_measurements, open_shop
 from pipeline.report.figure import Figure
+from pipeline.report.index_choice import IndexChoice, read_index_choice
 from pipeline.report.look import Style, styles
 from pipeline.report.page import render
 from pipeline.run_folder import RunFolder, write_atomic
@@ -62,6 +63,7 @@ class Report:
     intent: dict[str, Any] | None
     """How well intents are foretold, as ``metrics.json`` has it."""
     training: list[Figure]
+    index: IndexChoice | None
 
 
 def write_report(run: RunFolder, evaluated: Path, seed: int) -> Path:
@@ -97,6 +99,7 @@ def compose(run: RunFolder, evaluated: Path, seed: int) -> Report:
         ),
         intent=measurements[0].metrics.get("intent"),
         training=curves,
+        index=read_index_choice(run),
     )
 
 
