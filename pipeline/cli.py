@@ -37,6 +37,7 @@ _TOOLS = {
     "recommend": ("serving.commands", "Answer one request from a bundle."),
     "compare": ("pipeline.compare", "Say which differences between runs, or systems of one run, are real."),
     "graph": ("pipeline.graph", "Draw what goes with an item."),
+    "milvus": ("pipeline.milvus", "Put a run's item vectors into Milvus."),
     "show": ("pipeline.show", "Print what a finished run found out."),
 }
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from commerce.edges import Edges
-from retrieval.index import ItemIndex
 from retrieval.sources import (
     AssociationSource,
     PopularitySource,
     RepeatSource,
     Source,
     TasteSource,
+    VectorIndex,
     VectorSource,
     action_weights,
 )
@@ -31,7 +31,7 @@ def open_sources(
     repeats_targets: Mapping[str, float],
     repeats_others: float,
     repeats_halflife_days: float,
-    index: Callable[[], ItemIndex] | None = None,
+    index: Callable[[], VectorIndex] | None = None,
     texts: Callable[[], Sequence[str]] | None = None,
 ) -> dict[str, Source]:
     """Build the sources named; what one needs is only read where it is named.

@@ -21,7 +21,6 @@ from commerce.histories import Events
 from commerce.ranked_lists import rank_scores
 from commerce.stretches import stretches
 from retrieval.filters import Allowed
-from retrieval.index import ItemIndex
 
 Ranked = tuple[NDArray[np.int32], NDArray[np.float32]]
 
@@ -54,11 +53,19 @@ class Source(Protocol):
         ...
 
 
+class VectorIndex(Protocol):
+    """Finds items by vector: an ``ItemIndex``, a ``MilvusIndex``."""
+
+    def search(self, vectors: NDArray[np.floating], k: int, allowed: Allowed | None = None) -> Ranked:
+        """Return the ``k`` best allowed items of each request and their inner products, as ``ItemIndex.search``."""
+        ...
+
+
 @dataclass(frozen=True)
 class VectorSource:
     """The items whose vectors lie nearest to the user's."""
 
-    index: ItemIndex
+    index: VectorIndex
 
     def __call__(self, ask: Ask, k: int, allowed: Allowed) -> Ranked:
         """Search the index exactly; the score is the inner product."""

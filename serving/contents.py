@@ -15,7 +15,7 @@ from commerce.edges import Edges
 from commerce.features import Vocabulary, encode
 from commerce.state import ItemFacts, known_features, profile_text
 from retrieval.blending import Say
-from retrieval.sources import Source
+from retrieval.sources import Source, VectorIndex
 from serving.item_fields import ItemFields
 from serving.sources import open_sources
 from serving.strings import Strings
@@ -25,21 +25,22 @@ from serving.users import UserFeatures
 class Contents:
     """What the runtime looks up: items, searches, statistics, and how a profile is read."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], vectors: VectorIndex | None = None) -> None:
         """Name a bundle that has been checked.
 
         Args:
             folder: of the bundle.
             settings: of its manifest.
+            vectors: in the place of the bundle's index.
         """
-        self._folder, self._settings = folder, settings
+        self._folder, self._settings, self._vectors = folder, settings, vectors
         self.item_ids = Strings.open(folder / "item_ids")
         self.item_vectors: NDArray[np.float32] = np.load(folder / "item_vectors.npy", mmap_mode="r")
 
     @cached_property
     def sources(self) -> dict[str, Source]:
         """Candidate sources by name, in the order of their ranks in what is found."""
-        return open_sources(self._folder, self._settings)
+        return open_sources(self._folder, self._settings, self._vectors)
 
     @cached_property
     def blends(self) -> dict[str, Say]:

@@ -23,7 +23,7 @@ from commerce.state import (
 from ranking.fusion import fuse, reorder
 from retrieval.blending import Found, find_candidates
 from retrieval.filters import Allowed
-from retrieval.sources import Ask
+from retrieval.sources import Ask, VectorIndex
 from serving.contents import Contents
 from serving.manifest import check_files, read_manifest
 from serving.models import Models, OnnxModels, UserInputs
@@ -66,6 +66,7 @@ class Runtime:
         check: bool = True,
         key: bytes | None = None,
         models: Models | None = None,
+        vectors: VectorIndex | None = None,
     ) -> None:
         """Open a bundle.
 
@@ -76,6 +77,8 @@ class Runtime:
             key: of the user-id hashes; else the environment variable that the manifest names is read, else the key
                 file that ``export`` left beside the bundle.
             models: in the place of the bundle's graphs.
+            vectors: in the place of the bundle's index, which has to hold the same items of the same towers: a
+                ``retrieval.milvus.MilvusIndex``, say. Golden requests are those of the bundle's own index.
 
         Raises:
             BundleError: if it is damaged or of another format.
@@ -87,7 +90,7 @@ class Runtime:
         self._settings: Mapping[str, Any] = self.manifest["settings"]
         self._key = key
         self.models = models or OnnxModels(self.folder, self.manifest["models"], threads)
-        self.contents = Contents(self.folder, self._settings)
+        self.contents = Contents(self.folder, self._settings, vectors)
 
     @property
     def items(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from retrieval import opening
 from retrieval.index import ItemIndex
-from retrieval.sources import Source
+from retrieval.sources import Source, VectorIndex
 from serving.manifest import BundleError
 
 SERVED = ("vectors", "associations", "tastes", "repeats", "popularity", "lexical")
@@ -17,12 +17,13 @@ _OF_LEXICAL = ("bm25s", "jieba")
 """Packages of the source ``lexical``; all others need nothing beyond the runtime."""
 
 
-def open_sources(folder: Path, settings: Mapping[str, Any]) -> dict[str, Source]:
+def open_sources(folder: Path, settings: Mapping[str, Any], vectors: VectorIndex | None = None) -> dict[str, Source]:
     """Build the sources that a bundle names.
 
     Args:
         folder: of the bundle.
         settings: of its manifest.
+        vectors: what finds items by vector in the place of the bundle's index: a ``MilvusIndex``, say.
 
     Raises:
         BundleError: for a source that this version, or this machine, cannot serve.
@@ -43,5 +44,5 @@ def open_sources(folder: Path, settings: Mapping[str, Any]) -> dict[str, Source]
         repeats_targets=settings["repeats_targets"],
         repeats_others=settings["repeats_others"],
         repeats_halflife_days=settings["repeats_halflife_days"],
-        index=lambda: ItemIndex.load(folder / "index"),
+        index=lambda: vectors or ItemIndex.load(folder / "index"),
     )

@@ -4,6 +4,7 @@ import pytest
 from commerce.histories import Histories
 from commerce.records import Requests, read_ranked
 from configs.errors import InputError
+from retrieval.index import ItemIndex
 from serving.requests import Event, Request
 from serving.runtime import Runtime
 from serving.user_keys import UserKeyError
@@ -190,3 +191,21 @@ def test_another_key_is_not_taken_for_an_unknown_user(bundle, monkeypatch):
         Runtime(bundle).recommend("u000001")
     given = Runtime(bundle, key=b"key-of-the-tests")
     assert given.recommend("u000001").user_known
+
+
+def test_another_index_takes_the_place_of_the_bundle_s(exported, runtime, asked):
+    class Told:
+        """Stands for an index elsewhere: answers by the bundle's own and counts."""
+
+        def __init__(self):
+            self.asked = 0
+
+        def search(self, vectors, k, allowed=None):
+            self.asked += len(vectors)
+            return ItemIndex.load(exported[0].folder / "bundle" / "index").search(vectors, k, allowed)
+
+    there = Told()
+    other = Runtime(exported[0].folder / "bundle", vectors=there)
+    for _, request in asked[1][:3]:
+        assert other.trace(request).items.tolist() == runtime.trace(request).items.tolist()
+    assert there.asked == 3
