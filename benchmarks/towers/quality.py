@@ -51,7 +51,7 @@ def main() -> None:
         values.append(row)
         print(f"seed {seed}:", ", ".join(f"{name} {value:.4f}" for name, value in row.items()))
         if told.against:
-            other = Run(told.config, f"run.folder={told.against / f'seed-{seed}'}", f"run.seed={seed}")
+            other = Run(told.config, *told.overrides, f"run.folder={told.against / f'seed-{seed}'}", f"run.seed={seed}")
             say_differences(towers_found(other)[0], found, users, int(seed))
     means = {name: float(np.mean([row[name] for row in values])) for name in values[0]}
     spread = {name: float(np.std([row[name] for row in values], ddof=1)) for name in values[0] if len(values) > 1}
