@@ -426,6 +426,10 @@ class RetrievalConfig:
     window, for each protocol (repeats, new items) by itself. ``equal``: every source weighs 1."""
     blend_requests: int = 10000
     """Requests on which a learned blend is fitted, at most."""
+    variants: str = "all"
+    """``one``: of items that are declared variants of one another only the best-blended stands in a list (a variant of
+    a variant is a variant), in the candidates, in what is measured and in the bundle's answers; ``all``: every variant
+    may stand beside the others. What ``one`` costs in recall: docs/candidates.md."""
     associations_halflife: float = 2.0
     """Moments (baskets, say) of a history after which an item's say in ``associations`` is halved."""
     associations_reach: int = 20
@@ -474,6 +478,7 @@ class RetrievalConfig:
         if not self.sources:
             raise ValueError("retrieval.sources names none; at least one must find candidates")
         one_of("retrieval", self, "blend", ("learned", "equal"))
+        one_of("retrieval", self, "variants", ("one", "all"))
         counts = ("candidates", "per_source", "neighbours", "associations_reach", "tastes_items", "tastes_neighbours")
         at_least("retrieval", self, 1, (*counts, "block", "blend_requests", "at_k"))
         some_of("retrieval", self, "index_families", ("flat", "ivf-flat", "ivf-sq8", "ivf-pq", "hnsw"))

@@ -26,6 +26,7 @@ from pipeline.baselines import rank_baselines, rank_oracle
 from pipeline.evaluate_ranking import write_requests
 from pipeline.item_facts import read_item_facts
 from pipeline.report.compose import write_report
+from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import write_atomic
 from pipeline.segments import segments_of
 from pipeline.stage import Outcome, Work
@@ -71,8 +72,9 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
     terms = Terms(requests, histories, shop.available_from, shop.available_until, seen_by, max(config.evaluate.at))
     lists = _rank_all(work, terms, shop, kept, shipped)
     rankings.mkdir()
+    variants = np.load(run.stage("retrieve") / VARIANTS) if config.retrieval.variants == "one" else None
     for name, (items, scores) in lists.items():
-        check_lists(name, items, terms)
+        check_lists(name, items, terms, variants if name == "mercato" else None)
         write_ranked(rankings / f"{name}.parquet", requests.request_id, items, scores)
     user_ids = pq.read_table(run.stage("ingest") / "user_ids.parquet").sort_by("code")["id"].to_pylist()
     asked_file = rankings.with_name(rankings.name.replace("rankings", "requests") + ".csv")

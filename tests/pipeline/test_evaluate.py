@@ -276,3 +276,15 @@ def test_nothing_to_measure_is_said_with_the_remedy(run):
     np.save(run.root / "embed" / "users_test.npy", np.ones((1, ITEMS), np.float32))
     with pytest.raises(InputError, match="all 1 of them had only items that their user had before"):
         run.evaluate("evaluate.filter_seen=true")
+
+
+def test_lists_with_two_variants_are_refused_where_retrieval_keeps_one(run):
+    run.ship({request: [2, 3, 4] for request in range(20, 26)})
+    variants = np.arange(ITEMS, dtype=np.int32)
+    np.save(run.root / "retrieve" / "variants.npy", variants)
+    run.evaluate("retrieval.variants=one")
+    variants[4] = 3
+    np.save(run.root / "retrieve" / "variants.npy", variants)
+    run.evaluate()
+    with pytest.raises(ValueError, match="mercato lists an item beside a variant"):
+        run.evaluate("retrieval.variants=one")
