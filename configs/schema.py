@@ -609,6 +609,9 @@ class EvaluateConfig:
     """Of the intervals."""
     max_requests: int = 0
     """Requests evaluated at most, users chosen by hash; 0: all."""
+    source_requests: int = 2000
+    """Requests, at most, on which the blend is made again without each candidate source, to say what it adds; users
+    chosen by hash; 0: this is not measured."""
 
     def __post_init__(self) -> None:
         for name in ("at", "segments_at"):
@@ -616,7 +619,7 @@ class EvaluateConfig:
                 raise ValueError(f"evaluate.{name} must be cut-offs of at least 1, got {list(getattr(self, name))}")
         some_of("evaluate", self, "baselines", ("popularity", "item_knn", "personal_frequency", "bm25"))
         at_least("evaluate", self, 1, ("bootstrap", "segment_min_users"))
-        at_least("evaluate", self, 0, ("max_requests",))
+        at_least("evaluate", self, 0, ("max_requests", "source_requests"))
         if not 0 < self.confidence < 1:
             raise ValueError(f"evaluate.confidence is a share and must lie between 0 and 1, got {self.confidence}")
 
