@@ -426,6 +426,10 @@ class RetrievalConfig:
     window, for each protocol (repeats, new items) by itself. ``equal``: every source weighs 1."""
     blend_requests: int = 10000
     """Requests on which a learned blend is fitted, at most."""
+    variants: str = "all"
+    """``one``: of items that are declared variants of one another only the best-blended stands in a list (a variant of
+    a variant is a variant), in the candidates, in what is measured and in the bundle's answers; ``all``: every variant
+    may stand beside the others. What ``one`` costs in recall: docs/candidates.md."""
     associations_halflife: float = 2.0
     """Moments (baskets, say) of a history after which an item's say in ``associations`` is halved."""
     associations_reach: int = 20
@@ -474,6 +478,7 @@ class RetrievalConfig:
         if not self.sources:
             raise ValueError("retrieval.sources names none; at least one must find candidates")
         one_of("retrieval", self, "blend", ("learned", "equal"))
+        one_of("retrieval", self, "variants", ("one", "all"))
         counts = ("candidates", "per_source", "neighbours", "associations_reach", "tastes_items", "tastes_neighbours")
         at_least("retrieval", self, 1, (*counts, "block", "blend_requests", "at_k"))
         some_of("retrieval", self, "index_families", ("flat", "ivf-flat", "ivf-sq8", "ivf-pq", "hnsw"))
@@ -604,6 +609,9 @@ class EvaluateConfig:
     """Of the intervals."""
     max_requests: int = 0
     """Requests evaluated at most, users chosen by hash; 0: all."""
+    source_requests: int = 2000
+    """Requests, at most, on which the blend is made again without each candidate source, to say what it adds; users
+    chosen by hash; 0: this is not measured."""
 
     def __post_init__(self) -> None:
         for name in ("at", "segments_at"):
@@ -611,7 +619,7 @@ class EvaluateConfig:
                 raise ValueError(f"evaluate.{name} must be cut-offs of at least 1, got {list(getattr(self, name))}")
         some_of("evaluate", self, "baselines", ("popularity", "item_knn", "personal_frequency", "bm25"))
         at_least("evaluate", self, 1, ("bootstrap", "segment_min_users"))
-        at_least("evaluate", self, 0, ("max_requests",))
+        at_least("evaluate", self, 0, ("max_requests", "source_requests"))
         if not 0 < self.confidence < 1:
             raise ValueError(f"evaluate.confidence is a share and must lie between 0 and 1, got {self.confidence}")
 

@@ -48,7 +48,7 @@ def choose(whole: Requests, histories: Histories, seen_by: tuple[str, ...], most
     Raises:
         InputError: if nothing is left to measure.
     """
-    kept = _sample(whole, most, seed)
+    kept = whole_users(whole, most, seed)
     relevant = Relevant(whole.offsets, whole.items, whole.gains)
     dropped = 0
     if seen_by:
@@ -65,7 +65,7 @@ def choose(whole: Requests, histories: Histories, seen_by: tuple[str, ...], most
     return Chosen(kept, whole.where(kept), relevant.of(kept), dropped)
 
 
-def _sample(requests: Requests, most: int, seed: int) -> NDArray[np.bool_]:
+def whole_users(requests: Requests, most: int, seed: int) -> NDArray[np.bool_]:
     """Choose whole users, one at least, by hash, as long as their requests stay within ``most``; 0 chooses all."""
     if not most or len(requests) <= most:
         return np.ones(len(requests), dtype=bool)

@@ -27,6 +27,7 @@ from pipeline.graph_file import FILE as GRAPH_FILE
 from pipeline.graphs import export_graph
 from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
+from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
 from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
@@ -161,6 +162,8 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
     _write_items(folder, source)
     _write_queries(folder, source)
     shutil.copytree(source.run.stage("retrieve") / "statistics" / "test", folder / "statistics")
+    if source.config.retrieval.variants == "one":
+        shutil.copyfile(source.run.stage("retrieve") / VARIANTS, folder / VARIANTS)
     if source.config.graph.neighbours:
         shutil.copyfile(source.run.stage("retrieve") / GRAPH_FILE, folder / GRAPH_FILE)
     if key is not None:
@@ -281,6 +284,7 @@ def _settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
         "sources": list(retrieval.sources),
         "candidates": retrieval.candidates,
         "per_source": retrieval.per_source,
+        "variants": retrieval.variants,
         "blend": {name: {part: blend[part] for part in ("weights", "rank_constant")} for name, blend in blends.items()},
         "associations_halflife": retrieval.associations_halflife,
         "repeats_targets": dict(config.prepare.targets),

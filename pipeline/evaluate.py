@@ -26,8 +26,10 @@ from pipeline.baselines import rank_baselines, rank_oracle
 from pipeline.evaluate_ranking import write_requests
 from pipeline.item_facts import read_item_facts
 from pipeline.report.compose import write_report
+from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import write_atomic
 from pipeline.segments import segments_of
+from pipeline.source_shares import measure_sources
 from pipeline.stage import Outcome, Work
 from pipeline.systems import Lists, Terms, check_lists, rank_vectors
 from pipeline.tables import cut_off, metrics_lines
@@ -71,8 +73,9 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
     terms = Terms(requests, histories, shop.available_from, shop.available_until, seen_by, max(config.evaluate.at))
     lists = _rank_all(work, terms, shop, kept, shipped)
     rankings.mkdir()
+    variants = np.load(run.stage("retrieve") / VARIANTS) if config.retrieval.variants == "one" else None
     for name, (items, scores) in lists.items():
-        check_lists(name, items, terms)
+        check_lists(name, items, terms, variants if name == "mercato" else None)
         write_ranked(rankings / f"{name}.parquet", requests.request_id, items, scores)
     user_ids = pq.read_table(run.stage("ingest") / "user_ids.parquet").sort_by("code")["id"].to_pylist()
     asked_file = rankings.with_name(rankings.name.replace("rankings", "requests") + ".csv")
@@ -113,6 +116,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         "segments": parts,
         "segment_sizes": _sizes(segments, asked),
         "segment_notes": notes,
+        "sources": measure_sources(work, shop, requests, relevant, _users(work, kept), filter_seen),
         "warnings": nearly_solved(_headline(systems)),
         "intent": _intent(work, everything, requests, kept, histories),
     }
@@ -121,16 +125,21 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
 def _rank_all(work: Work, terms: Terms, shop: Shop, kept: NDArray[np.bool_], shipped: Path) -> dict[str, Lists]:
     """Return every system's lists; ``kept`` ([test requests]) says which rows of the user vectors are theirs."""
     embedded = work.run.stage("embed")
-    users = np.load(embedded / f"users_{WINDOW}.npy", mmap_mode="r")[kept]
     items, scores = read_ranked(shipped, terms.requests.request_id)
     lists = {
         "mercato": (items[:, : terms.depth], scores[:, : terms.depth]),
-        "towers": rank_vectors(terms, np.load(embedded / "item_vectors.npy", mmap_mode="r"), users),
+        "towers": rank_vectors(terms, np.load(embedded / "item_vectors.npy", mmap_mode="r"), _users(work, kept)),
     }
     lists |= rank_baselines(work, terms, shop)
     if work.config.data.reader == "bazaar":
         lists["oracle"] = rank_oracle(work, terms, shop)
     return lists
+
+
+def _users(work: Work, kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the user vectors of the measured requests."""
+    vectors: NDArray[np.float32] = np.load(work.run.stage("embed") / f"users_{WINDOW}.npy", mmap_mode="r")[kept]
+    return vectors
 
 
 def _headline(systems: dict[str, Any]) -> dict[str, float]:

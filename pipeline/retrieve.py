@@ -19,6 +19,7 @@ from commerce.records import Requests
 from commerce.seen import drop_seen
 from commerce.splits import WINDOWS
 from commerce.tastes import count_tastes
+from commerce.variants import read_variants
 from commerce.warehouse import open_warehouse
 from configs.schema import EvaluateConfig
 from pipeline.asking import Shop, blocks, open_sources
@@ -35,6 +36,8 @@ from retrieval.weights import CUT, Blend, learn_blends
 
 BLENDS = "blend.json"
 """Blends by ``retrieval.blending.blend_name``: ``{"keep_seen": {...}, "keep_seen_query": {...}, ...}``."""
+VARIANTS = "variants.npy"
+"""Each item's group of variants, int32 ``[items]``, where ``retrieval.variants`` is ``one``."""
 PROTOCOLS = {"keep_seen": False, "filter_seen": True}
 """Protocol -> whether items that the user had are left out. A blend is learned for each: a list of new items has no
 use for repeats, and a bundle is asked for both."""
@@ -46,6 +49,11 @@ def retrieve(work: Work) -> Outcome:
     shop = Shop.open(prepared, config.evaluate.targets or config.prepare.targets)
     requests = Requests.read(prepared / "requests.parquet")
     lines = _count(work, shop)
+    variants = None
+    if config.retrieval.variants == "one":
+        variants = read_variants(work.run.stage("ingest") / "relations.parquet", shop.items)
+        np.save(work.out / VARIANTS, variants)
+        lines.append(_say_variants(variants))
     index = ItemIndex.load(work.run.stage("index"), towers=towers_of(work.run))
 
     def sources(window: str) -> dict[str, Source]:
@@ -62,7 +70,7 @@ def retrieve(work: Work) -> Outcome:
     for window in WINDOWS:
         answering = sources(window)
         for name, protocol in _files(work.config.evaluate, window).items():
-            found = _write(work, shop, requests.of(window), window, answering, blends, protocol, name)
+            found = _write(work, shop, requests.of(window), window, answering, blends, variants, protocol, name)
             lines.append(f"{name}: {found}")
     measured = set(_files(work.config.evaluate, "test").values())
     return Outcome(lines + [line for protocol in PROTOCOLS if protocol in measured for line in _say(protocol, blends)])
@@ -163,6 +171,7 @@ def _write(
     window: str,
     sources: Mapping[str, Source],
     blends: Mapping[str, Blend],
+    variants: NDArray[np.int32] | None,
     protocol: str,
     name: str,
 ) -> str:
@@ -176,7 +185,9 @@ def _write(
         tqdm(total=len(requests), desc=name, unit="request") as bar,
     ):
         for rows, ask, allowed in asked:
-            found = find_candidates(sources, ask, allowed, settings.per_source, settings.candidates, blends, protocol)
+            found = find_candidates(
+                sources, ask, allowed, settings.per_source, settings.candidates, blends, protocol, variants
+            )
             ids = requests.request_id[rows]
             file.write(ids, found.items, found.scores, found.sources, found.ranks, found.source_scores)
             counts[rows] = (found.items != NO_ITEM).sum(axis=1)
@@ -187,6 +198,12 @@ def _write(
 def _user_vectors(work: Work, window: str) -> NDArray[np.float32]:
     vectors: NDArray[np.float32] = np.load(work.run.stage("embed") / f"users_{window}.npy", mmap_mode="r")
     return vectors
+
+
+def _say_variants(variants: NDArray[np.int32]) -> str:
+    sizes = np.bincount(variants)
+    several = sizes[sizes > 1]
+    return f"one variant a list: {several.sum():,} items in {len(several):,} groups of declared variants"
 
 
 def _say(protocol: str, blends: Mapping[str, Blend]) -> Iterator[str]:

@@ -108,11 +108,18 @@ def without_seen(terms: Terms, items: NDArray[np.int32], scores: NDArray[np.floa
     return listed, scored
 
 
-def check_lists(name: str, listed: NDArray[np.int32], terms: Terms) -> None:
+def check_lists(name: str, listed: NDArray[np.int32], terms: Terms, variants: NDArray[np.int32] | None = None) -> None:
     """Refuse lists that break the terms, so that no system can win by it.
 
+    Args:
+        name: of the system.
+        listed: ``[requests, depth]``.
+        terms: that all systems keep to.
+        variants: ``[items]``, each item's group of variants, where the system may list one of a group only.
+
     Raises:
-        ValueError: if a list holds an item twice, one not available at the request's moment, or one the user had.
+        ValueError: if a list holds an item twice, one not available at the request's moment, one the user had, or
+            two of a group of variants.
     """
     for rows in terms.blocks():
         part = np.sort(listed[rows], axis=1)
@@ -125,6 +132,9 @@ def check_lists(name: str, listed: NDArray[np.int32], terms: Terms) -> None:
             "while not available": int(away.sum()),
             "although the user had it": int(terms.had(rows, row, item).sum()),
         }
+        if variants is not None:
+            groups = row * len(variants) + variants[item]
+            faults["beside a variant of it"] = len(groups) - len(np.unique(groups))
         for fault, count in faults.items():
             if count:
                 raise ValueError(

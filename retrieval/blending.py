@@ -60,6 +60,11 @@ class Found:
         """All arrays, requests first."""
         return self.items, self.scores, self.ranks, self.source_scores
 
+    def put(self, rows: NDArray[np.integer], other: Found) -> None:
+        """Replace the requests ``rows`` by those of ``other``, of as many candidates and the same sources."""
+        for whole, some in zip(self.arrays, other.arrays, strict=True):
+            whole[rows] = some
+
 
 def find_candidates(
     sources: Mapping[str, Source],
@@ -69,6 +74,7 @@ def find_candidates(
     keep: int,
     says: Mapping[str, Say],
     protocol: str,
+    variants: NDArray[np.int32] | None = None,
 ) -> Found:
     """Ask every source and blend what they find.
 
@@ -80,6 +86,9 @@ def find_candidates(
         keep: candidates kept per request.
         says: blends by ``blend_name``.
         protocol: of all these requests.
+        variants: ``[items]``, each item's group of variants, of which only the best-blended one is kept; None keeps
+            all. A request whose list that leaves short is asked again, twice as deep, until it is full or no source
+            has more.
     """
     lists = {name: source(ask, per_source, allowed) for name, source in sources.items()}
     names = np.array([blend_name(protocol, query) for query in ask.queries])
@@ -87,16 +96,42 @@ def find_candidates(
     for name in dict.fromkeys(names.tolist()):
         rows = np.flatnonzero(names == name)
         part = {source: (items[rows], scores[rows]) for source, (items, scores) in lists.items()}
-        blended = blend(part, keep, says[name].rank_constant, says[name].weights)
-        for whole, some in zip(found.arrays, blended.arrays, strict=True):
-            whole[rows] = some
+        blended = blend(part, keep, says[name].rank_constant, says[name].weights, variants)
+        found.put(rows, blended)
+    if variants is not None:
+        rows = _left_short(found, [items for items, _ in lists.values()])
+        if len(rows):
+            # Only these requests go deeper, so that no answer depends on the block that a request is asked in.
+            deeper = 2 * per_source
+            found.put(
+                rows,
+                find_candidates(sources, ask.of(rows), allowed.of(rows), deeper, keep, says, protocol, variants),
+            )
     return found
 
 
+def _left_short(found: Found, lists: list[NDArray[np.int32]]) -> NDArray[np.int64]:
+    """Return the requests whose lists are not full because variants were dropped, though some source has more."""
+    kept = (found.items != NO_ITEM).sum(axis=1)
+    more = np.any([items[:, -1] != NO_ITEM for items in lists], axis=0)
+    rows: NDArray[np.int64] = np.flatnonzero((kept < found.items.shape[1]) & more)
+    if not len(rows):
+        return rows
+    distinct = np.bincount(join_lists([items[rows] for items in lists]).rows, minlength=len(rows))
+    rows = rows[distinct > kept[rows]]
+    return rows
+
+
 def blend(
-    lists: Mapping[str, Ranked], keep: int, rank_constant: float, weights: Mapping[str, float] | None = None
+    lists: Mapping[str, Ranked],
+    keep: int,
+    rank_constant: float,
+    weights: Mapping[str, float] | None = None,
+    variants: NDArray[np.int32] | None = None,
 ) -> Found:
     """Blend the sources' lists ([requests, per_source] each); ties by item code.
+
+    Of items with the same value in ``variants`` ([items]) only a request's best is kept, before the cut to ``keep``.
 
     Raises:
         ValueError: without sources, or where a source has no weight.
@@ -110,6 +145,10 @@ def blend(
     # Ordered as written, in float32, so that whoever sorts by the scores gets the same list.
     scores = (reciprocal_ranks(joined.ranks, rank_constant) @ say).astype(np.float32)
     order = np.lexsort((joined.items, -scores, joined.rows))
+    if variants is not None:
+        groups = joined.rows * len(variants) + variants[joined.items]
+        _, best = np.unique(groups[order], return_index=True)
+        order = order[np.sort(best)]
     rows = joined.rows[order]
     requests = len(next(iter(lists.values()))[0])
     place = np.arange(len(rows)) - np.searchsorted(rows, np.arange(requests))[rows]

@@ -57,6 +57,11 @@ class Allowed:
         """Number of items in the catalogue."""
         return len(self.available_from)
 
+    def of(self, rows: NDArray[np.integer]) -> Allowed:
+        """Return what the requests ``rows`` may be answered with, in that order."""
+        excluded = [self.excluded[row] for row in rows]
+        return Allowed(self.available_from, self.available_until, self.moment[rows], excluded)
+
     def mask(self, items: NDArray[np.integer], rows: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:
         """Return whether each item may be shown; padding (``NO_ITEM``) may not.
 

@@ -44,6 +44,11 @@ class Ask:
     def __len__(self) -> int:
         return len(self.events)
 
+    def of(self, rows: NDArray[np.integer]) -> Ask:
+        """Return the requests ``rows``, in that order."""
+        events, queries = [self.events[row] for row in rows], [self.queries[row] for row in rows]
+        return Ask(events, self.vectors[rows], self.time[rows], queries)
+
 
 class Source(Protocol):
     """Answers a block of requests."""

@@ -48,6 +48,14 @@ class Contents:
         return {name: Say(**blend) for name, blend in self._settings["blend"].items()}
 
     @cached_property
+    def variants(self) -> NDArray[np.int32] | None:
+        """Each item's group of variants, ``[items]``, of which one may stand in a list; None where all may."""
+        if self._settings["variants"] == "all":
+            return None
+        groups: NDArray[np.int32] = np.load(self._folder / "variants.npy", allow_pickle=False)
+        return groups
+
+    @cached_property
     def availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """When each item may be shown, from and until, ``[items]`` microseconds."""
         with np.load(self._folder / "availability.npz", allow_pickle=False) as arrays:

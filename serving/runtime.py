@@ -128,10 +128,11 @@ class Runtime:
         fields = self.contents.item_fields
         place = {int(item): place for place, item in enumerate(trace.found.items[0])}
         notes = list(trace.visible.notes)
+        one_each = self.contents.variants is not None
         if len(shown) < request.k:
             notes.append(
                 f"{request.k:,} items were asked for, but only {len(shown):,} can be shown "
-                f"(the catalogue has {self.items:,})"
+                f"(the catalogue has {self.items:,}{', of which variants count once' if one_each else ''})"
             )
         return Answer(
             items=tuple(
@@ -261,6 +262,7 @@ class Runtime:
             max(settings["candidates"], k),
             self.contents.blends,
             self._protocol(request),
+            self.contents.variants,
         )
 
     def _filters_seen(self, request: Request) -> bool:

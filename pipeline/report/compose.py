@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.report import headline, intents, model_plots, people, plots, popularity, training, variety
+from pipeline.report import headline, intents, model_plots, people, plots, popularity, sources, training, variety
 from pipeline.report.evidence import Measurement, Shop, open_measurements, open_shop
 from pipeline.report.figure import Figure
 from pipeline.report.index_choice import IndexChoice, read_index_choice
@@ -38,6 +38,7 @@ class Part:
     made_of: list[variety.Drawn]
     """Of the measures of what lists are made of, those that the run has."""
     made_of_differences: list[variety.Difference]
+    sources: sources.Sources | None
     verdict: training.Verdict | None
     people: list[people.Person]
     looks: dict[str, Style]
@@ -125,6 +126,7 @@ def _part(run: RunFolder, measurement: Measurement, shop: Shop, named: dict[int,
         popularity=plots.popularity_figure(anchor, listed, k),
         made_of=made_of,
         made_of_differences=variety.variety_differences(metrics, made_of, listed),
+        sources=sources.read_sources(metrics),
         verdict=training.read_verdict(run, measurement.protocol),
         people=people.describe_people(measurement, shop, named),
         looks=styles(measurement.systems),

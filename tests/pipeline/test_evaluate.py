@@ -17,7 +17,7 @@ from commerce.histories import Histories
 from commerce.records import Requests, write_ranked
 from configs.errors import InputError
 from configs.load import load_config
-from pipeline.asked import _sample
+from pipeline.asked import whole_users
 from pipeline.evaluate import evaluate
 from pipeline.evaluate_ranking import evaluate_ranking
 from pipeline.run_folder import RunFolder
@@ -30,6 +30,7 @@ PURCHASE = 5
 BOUGHT = {0: [0, 1], 1: [1, 2], 2: [2, 3], 3: [3, 4], 4: [4, 5], 5: [5, 6]}
 CHOSEN = {0: [2, 0], 1: [3], 2: [4], 3: [5], 4: [6], 5: [6]}
 START = 100 * DAY
+NO_SOURCES = ["evaluate.source_requests=0"]  # nothing here has an index; they have tests of their own
 
 
 @dataclass
@@ -38,7 +39,9 @@ class Run:
     root: Path
 
     def evaluate(self, *overrides):
-        config = load_config(self.config_file, [f"run.folder={self.root}", "evaluate.bootstrap=50", *overrides])
+        config = load_config(
+            self.config_file, [f"run.folder={self.root}", "evaluate.bootstrap=50", *NO_SOURCES, *overrides]
+        )
         out = RunFolder(self.root).open_temporary("evaluate")
         outcome = evaluate(Work(config, RunFolder(self.root), out, "evaluate", "key"))
         return outcome, json.loads((self.root / "metrics.json").read_text())
@@ -266,8 +269,8 @@ def test_a_share_of_the_users_may_stand_for_all(run):
 
 def test_one_user_at_least_is_measured():
     many = Requests(**{**vars(requests()), "user": np.zeros(USERS, np.int32)})
-    assert _sample(many, 1, seed=0).all()
-    assert _sample(requests(), 1, seed=0).sum() == 1
+    assert whole_users(many, 1, seed=0).all()
+    assert whole_users(requests(), 1, seed=0).sum() == 1
 
 
 def test_nothing_to_measure_is_said_with_the_remedy(run):
@@ -276,3 +279,15 @@ def test_nothing_to_measure_is_said_with_the_remedy(run):
     np.save(run.root / "embed" / "users_test.npy", np.ones((1, ITEMS), np.float32))
     with pytest.raises(InputError, match="all 1 of them had only items that their user had before"):
         run.evaluate("evaluate.filter_seen=true")
+
+
+def test_lists_with_two_variants_are_refused_where_retrieval_keeps_one(run):
+    run.ship({request: [2, 3, 4] for request in range(20, 26)})
+    variants = np.arange(ITEMS, dtype=np.int32)
+    np.save(run.root / "retrieve" / "variants.npy", variants)
+    run.evaluate("retrieval.variants=one")
+    variants[4] = 3
+    np.save(run.root / "retrieve" / "variants.npy", variants)
+    run.evaluate()
+    with pytest.raises(ValueError, match="mercato lists an item beside a variant"):
+        run.evaluate("retrieval.variants=one")

@@ -195,3 +195,25 @@ def test_the_graph_joins_tiles_of_a_colour_under_the_shops_own_ids(written):
     # Of ten tiles of a colour, each user had all but their own, so any two were had by eight.
     assert {row["support"] for row in counted} == {8}
     assert any(line.startswith("graph.parquet:") and "before the test window" in line for line in lines)
+
+
+def test_one_variant_alone_stands_in_a_list_which_stays_as_long(written, tmp_path):
+    write_shop(tmp_path)
+    folder, lines = run(tmp_path, variants="one")
+    assert "one variant a list: 2 items in 1 groups of declared variants" in lines
+    both = {0, 2}
+    for name in ("ranker", "validation", "test", "validation_new", "test_new"):
+        lists = blended(folder / f"{name}.parquet")
+        assert {len(items) for items in lists.values()} == {8}
+        assert not any(both <= set(items) for items in lists.values())
+    assert any(both <= set(items) for items in blended(written[0] / "test.parquet").values())
+
+
+def test_without_declared_variants_one_is_all(written, tmp_path):
+    write_shop(tmp_path)
+    relations = pa.table({"item": [0], "other": [2], "relation": ["substitute"], "source": ["catalogue"]})
+    pq.write_table(relations, tmp_path / "ingest" / "relations.parquet")
+    folder, _ = run(tmp_path, variants="one")
+    for name in ("test", "test_new"):
+        one, other = (read_table("candidates", root / f"{name}.parquet") for root in (folder, written[0]))
+        assert one.equals(other)

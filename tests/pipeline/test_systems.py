@@ -101,3 +101,14 @@ def test_lists_that_break_the_terms_are_refused(row, fault):
 
 def test_padding_is_no_fault():
     check_lists("mercato", np.full((USERS, 3), -1, np.int32), terms())
+
+
+def test_a_list_of_two_variants_is_refused_where_one_may_stand():
+    given = terms(seen_by=())
+    listed = np.full((USERS, 4), -1, np.int32)
+    listed[:, 0], listed[3, 1] = 1, 5  # 1 and 5 are variants; request 3 lists both
+    variants = np.arange(ITEMS, dtype=np.int32)
+    variants[5] = 1
+    check_lists("towers", listed, given)
+    with pytest.raises(ValueError, match="system mercato lists an item beside a variant of it, 1 times"):
+        check_lists("mercato", listed, given, variants)

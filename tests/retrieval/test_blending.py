@@ -2,8 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from retrieval.blending import Say, blend, find_candidates
+from retrieval.filters import Allowed
+from retrieval.sources import Ask, PopularitySource
 
 NONE = -np.inf
 
@@ -95,3 +99,47 @@ def test_requests_with_and_without_search_terms_are_blended_each_in_their_way(ch
     # All tiles are equally popular; item 1 is the first white one, and item 4 alone has that number.
     assert found.items[[0, 1, 2, 11], 0].tolist() == [1, 0, 0, 4]
     assert found.ranks[:, 0, found.sources.index("lexical")].tolist() == [0, *[-1] * 10, 0]
+
+
+def test_of_variants_the_best_blended_stays_and_others_move_up():
+    variants = np.array([0, 1, 2, 3, 4, 5, 6, 5], np.int32)  # 5 and 7 are one product
+    found = blend(LISTS, keep=3, rank_constant=9.0, variants=variants)
+    assert found.items.tolist() == [[7, 2, 1], [4, -1, -1]]
+    assert found.ranks[0].tolist() == [[1, 0], [-1, 1], [2, -1]]
+
+
+@given(st.data())
+def test_no_list_holds_two_variants_and_nothing_else_is_lost(data):
+    items = data.draw(st.integers(1, 12))
+    order = st.permutations(range(items))
+    lists = {
+        name: ranked(*[[(item, 1.0) for item in data.draw(order)[: data.draw(st.integers(0, items))]] for _ in "ab"])
+        for name in ("one", "other")
+    }
+    variants = np.array(data.draw(st.lists(st.integers(0, items - 1), min_size=items, max_size=items)), np.int32)
+    keep = data.draw(st.integers(1, 2 * items))
+    whole = blend(lists, 2 * items, 60.0).items
+    for row, shown in zip(whole, blend(lists, keep, 60.0, variants=variants).items, strict=True):
+        first = dict.fromkeys(variants[row[row >= 0]].tolist())
+        expected = [next(item for item in row.tolist() if variants[item] == group) for group in first][:keep]
+        assert shown[shown >= 0].tolist() == expected
+    alone = blend(lists, keep, 60.0, variants=np.arange(items, dtype=np.int32))
+    assert alone.items.tolist() == blend(lists, keep, 60.0).items.tolist()
+
+
+def test_a_list_that_variants_leave_short_is_filled_from_deeper():
+    # Sixteen items in eight pairs: the first four by popularity are two products, the sixth item opens the third.
+    source = {"popularity": PopularitySource(np.arange(16, 0, -1, dtype=np.float32))}
+    nobody = Ask([None, None], np.zeros((2, 0), np.float32), np.zeros(2, np.int64), ["", ""])
+    allowed = Allowed.everything(16, 2)
+    allowed = replace(allowed, excluded=[np.arange(16, dtype=np.int32)[::2], *allowed.excluded[1:]])
+    says = {"all": Say({"popularity": 1.0}, 60.0)}
+    pairs = np.arange(16, dtype=np.int32) // 2 * 2
+    found = find_candidates(source, nobody, allowed, 4, 4, says, "all", pairs)
+    # The first request may not be shown one of each pair, so that nothing is dropped; the second goes down to item 6.
+    assert found.items.tolist() == [[1, 3, 5, 7], [0, 2, 4, 6]]
+    everything = find_candidates(source, nobody, allowed, 4, 12, says, "all", pairs)
+    assert (everything.items[1] >= 0).sum() == 8  # there are no more products, however deep one asks
+    alone = np.arange(16, dtype=np.int32)
+    one, other = (find_candidates(source, nobody, allowed, 4, 6, says, "all", groups) for groups in (alone, None))
+    assert one.items.tolist() == other.items.tolist()

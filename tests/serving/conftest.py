@@ -21,7 +21,7 @@ prepare:
   requests: rolling
   targets: {view: 0.2, cart: 0.5, purchase: 1.0}
 text: {refuse_share: 1.0, precision: fp32}
-retrieval: {sources: [vectors, associations, tastes, repeats, popularity, lexical]}
+retrieval: {sources: [vectors, associations, tastes, repeats, popularity, lexical], variants: one}
 towers: {dim: 16, layers: 1, heads: 2, history_length: 20, max_epochs: 1}
 ranking: {layers: 1, depth: 8, context_tokens: 24, item_tokens: 12, precision: fp32}
 evaluate: {bootstrap: 20}

@@ -1,10 +1,12 @@
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from commerce.histories import Histories
 from commerce.records import Requests, read_ranked
 from configs.errors import InputError
 from retrieval.index import ItemIndex
+from serving.manifest import read_manifest, seal
 from serving.requests import Event, Request
 from serving.runtime import Runtime
 from serving.user_keys import UserKeyError
@@ -20,8 +22,6 @@ def runtime(exported):
 @pytest.fixture(scope="module")
 def asked(exported):
     """Twelve test requests and the ids of their users and queries."""
-    import pyarrow.parquet as pq
-
     prepared, ingested = exported[0].folder / "prepare", exported[0].folder / "ingest"
     requests = Requests.read(prepared / "requests.parquet").of("test")
     users = pq.read_table(ingested / "users.parquet")["user_id"].to_pylist()
@@ -131,7 +131,8 @@ def test_an_empty_history_is_an_answerable_request(runtime):
 
 def test_more_items_than_there_are_give_what_there_is(runtime):
     answer = runtime.recommend(events=[], k=10_000)
-    assert 80 < len(answer.items) <= runtime.items
+    assert len(answer.items) <= len(np.unique(runtime.contents.variants)) < runtime.items
+    assert len(answer.items) > 60
     assert answer.notes[-1].startswith("10,000 items were asked for, but only")
     assert len({item.item_id for item in answer.items}) == len(answer.items)
 
@@ -157,6 +158,28 @@ def test_excluded_and_seen_items_do_not_come_up(runtime, asked):
     assert fresh.reranked == 0  # its gate never judged lists without what the user had
     kept = runtime.recommend(events=events, filter_seen=False, k=80)
     assert {item.item_id for item in kept.items} & {event.item_id for event in events}
+
+
+def test_one_variant_stands_in_an_answer_reranked_or_not(exported, runtime, asked):
+    folder = exported[0].folder
+    declared = pq.read_table(folder / "ingest" / "relations.parquet").to_pylist()
+    pairs = {(row["item"], row["other"]) for row in declared if row["relation"] == "variant"}
+    assert pairs
+    for rerank in (True, False):
+        for _, request in asked[1]:
+            shown = runtime.trace(request, rerank=rerank).items.tolist()
+            assert len(shown) > 60
+            assert not {(one, other) for one in shown for other in shown} & pairs
+    assert read_manifest(folder / "bundle")["settings"]["variants"] == "one"
+
+
+def test_the_manifest_says_whether_variants_may_stand_together(bundle, runtime):
+    facts = {name: value for name, value in runtime.manifest.items() if name not in ("format", "files")}
+    facts["settings"] = {**facts["settings"], "variants": "all"}
+    seal(bundle, facts)
+    answer = Runtime(bundle).recommend(events=[], k=10_000)
+    assert len(answer.items) > len(np.unique(runtime.contents.variants))
+    assert answer.notes[-1].endswith("(the catalogue has 90)")
 
 
 def test_a_query_and_a_profile_change_the_user_vector(runtime):

@@ -112,6 +112,16 @@ def test_what_lists_are_made_of_is_drawn_beside_popularity(tags):
     ]
 
 
+def test_it_says_what_each_candidate_source_adds(tiny_run, page):
+    sources = tiny_run[0].metrics()["sources"]
+    card = page.partition('id="main-sources"')[2].partition("</section>")[0]
+    assert sources["sources"]
+    for name, source in sources["sources"].items():
+        assert f'<th scope="row">{name}</th>' in card
+        assert f"{source['recall']['value']:+.4f}" in card
+    assert f"{sources['requests']:,} requests of {sources['users']:,} users" in card
+
+
 def test_titles_with_markup_are_shown_not_run(changed):
     path = changed.root / "ingest" / "items.parquet"
     items = pq.read_table(path)
