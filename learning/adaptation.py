@@ -20,6 +20,7 @@ from configs.errors import InputError
 from configs.schema import TextConfig
 from learning.encode import token_batches
 from learning.encoder_folder import EncoderFolder
+from learning.finite import checked_loss
 from learning.language_model import TextEncoder
 from learning.masked_language import MaskedBatch, MaskedModel, Masking, held_out_loss, load_masked_model
 from learning.optimizer import parameter_groups, warmup_cosine
@@ -94,6 +95,7 @@ class _Training(L.LightningModule):
 
     def training_step(self, batch: MaskedBatch, batch_idx: int) -> Tensor:
         loss: Tensor = self.model(batch) / max(1, batch.hidden)
+        checked_loss(float(loss), self.global_step, "text.adapt_learning_rate")
         self.log("adapt/loss", loss, prog_bar=True, batch_size=max(1, batch.hidden))
         return loss
 

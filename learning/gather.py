@@ -41,6 +41,17 @@ def total(x: Tensor) -> Tensor:
     return summed
 
 
+def mean_of(weighted_sum: Tensor, count: Tensor) -> Tensor:
+    """Return the mean loss of all ranks, without gradient: 0 where there was nothing to learn from.
+
+    Args:
+        weighted_sum: this rank's sum of losses, scalar.
+        count: this rank's sum of weights, scalar.
+    """
+    whole = total(count)
+    return total(weighted_sum) / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+
+
 def share_of_mean(weighted_sum: Tensor, count: Tensor) -> Tensor:
     """Return this rank's loss so that the mean of gradients over ranks is the gradient of the joined batch's mean.
 

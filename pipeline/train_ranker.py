@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from commerce.records import Requests
 from configs.schema import Config
+from learning.finite import checked_loss
 from pipeline.ranking_inputs import (
     MAIN,
     NEW_ITEMS,
@@ -178,7 +179,8 @@ class _LossCurve(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.losses.append((trainer.global_step, round(float(outputs["loss"]), 5)))
+        loss = checked_loss(float(outputs["loss"]), trainer.global_step, "ranking.learning_rate")
+        self.losses.append((trainer.global_step, round(loss, 5)))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
-from learning.gather import gather, share_of_mean, total
+from learning.gather import gather, mean_of, share_of_mean
 from learning.metrics import NDCG
 from learning.optimizer import parameter_groups, warmup_cosine
 from learning.row_updates import RowAdamW, mean_rows
@@ -154,7 +154,7 @@ class TwoTower(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return this rank's loss."""
         loss, count = self.loss(batch)
-        self.log("train/loss", total(loss) / total(count), prog_bar=True, batch_size=len(batch.user))
+        self.log("train/loss", mean_of(loss, count), prog_bar=True, batch_size=len(batch.user))
         return share_of_mean(loss, count)
 
     def on_after_backward(self) -> None:

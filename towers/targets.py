@@ -96,6 +96,10 @@ class Targets:
     ) -> NDArray[np.float64]:
         """Return each item's share among the targets that training draws, ``[items]``, float64.
 
+        A group counts whole for every state that foretells it, and once more as a single draw where it is its user's
+        first, which the state before any event foretells. So every item that can be in a pool has a share above 0;
+        with a share of 0 the correction of its score would be infinite.
+
         Args:
             items: size of the catalogue.
             histories: of all users.
@@ -113,6 +117,10 @@ class Targets:
             ends = (following == position) | (histories.time[following] != time)
             first = self.next_group(position[ends], user[ends], time[ends])
             np.add.at(drawn, first[first >= 0], 1.0)
+        user = np.flatnonzero(cuts > starts).astype(np.int32)
+        first = self.first_from(starts[user], user)
+        first = first[first >= 0]
+        np.add.at(drawn, self.group_start[first], 1.0 / (self.group_stop[first] - first))
         share = np.bincount(self.item, weights=drawn[self.group_start], minlength=items)
         whole: NDArray[np.float64] = share / max(share.sum(), 1.0)
         return whole

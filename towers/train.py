@@ -18,6 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from configs.schema import TowersConfig
 from learning.average import Average
+from learning.finite import checked_loss
 from learning.resume import Checkpoints, SeededSteps, put_in_place, save_atomic
 from towers.data import TowerData
 from towers.module import TwoTower
@@ -51,8 +52,14 @@ class Best(L.Callback):
             trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, *_: Any) -> None:
-        """Add up the loss."""
-        self.loss += float(trainer.callback_metrics["train/loss"])
+        """Add up the loss.
+
+        Raises:
+            LossError: it is no finite number.
+        """
+        loss = float(trainer.callback_metrics["train/loss"])
+        # Before anything of this step is kept: the checkpoint is written by a callback after this one.
+        self.loss += checked_loss(loss, trainer.global_step, "towers.learning_rate")
         self.steps += 1
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:

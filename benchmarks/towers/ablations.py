@@ -73,7 +73,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], Callable[[], None] | None]] = {
     "512 draws by popularity too": (("towers.popular_negatives=512",), None),
     "pool not corrected": ((), _no_correction),
     "exact softmax": (("towers.negatives=all",), None),
-    "a second round, with mined negatives": (("towers.rounds=2",), None),
+    "a second round with mined negatives": (("towers.rounds=2",), None),
     "actions unknown": ((), _without("action")),
     "times unknown": ((), _without("time")),
     "queries unknown": ((), _without("queries")),
@@ -100,7 +100,7 @@ def main() -> None:
     unknown = [name for name in names if name not in VARIANTS]
     if unknown:
         arguments.error(f"no variant is called {unknown[0]!r}; there are: {'; '.join(VARIANTS)}")
-    for name in ["as configured", *names]:
+    for name in dict.fromkeys(["as configured", *names]):
         command = [sys.executable, __file__, told.config, *told.overrides, "--one", name]
         subprocess.run([*command, "--seed", str(told.seed), "--folder", str(told.folder)], check=True)
     say(told, [name for name in names if name != "as configured"])

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from commerce.columns import ACTION_CODES, NO_QUERY
+from commerce.histories import Histories
+from towers.batches import BatchMaker
+from towers.masks import Equivalents
+from towers.pool import PoolPlan, popularity_chances
 from towers.targets import Targets
+from towers.windows import WindowPlan
 
 # Two baskets (hours 2 and 5) after a view; user 1 has one purchase.
 USERS = (
@@ -58,13 +66,44 @@ def test_every_item_of_the_next_basket_is_drawn_equally_often(lay):
 def test_shares_count_what_a_pass_over_all_events_draws(lay):
     histories = lay(*USERS)
     targets = Targets.of(histories, histories.offsets[1:], {"purchase": 1.0})
-    # After position 0 come 11 and 12, after the group of 1 and 2 comes 14, and after 3 too; nothing foretells 16.
+    # After position 0 come 11 and 12, after the group of 1 and 2 comes 14, and after 3 too. The state before any event
+    # foretells one of the first basket, and 16, which no other state does.
     begins, ends = histories.offsets[:-1], histories.offsets[1:]
     shares = targets.shares(18, histories, begins, ends)
-    assert {item: shares[item] for item in np.flatnonzero(shares)} == {11: 0.25, 12: 0.25, 14: 0.5}
-    # Read from position 1 on, nobody draws the first basket.
+    assert {item: shares[item] for item in np.flatnonzero(shares)} == pytest.approx(
+        {11: 1.5 / 6, 12: 1.5 / 6, 14: 2 / 6, 16: 1 / 6}
+    )
+    # Read from position 1 on, only the state before any event draws the first basket.
     later = targets.shares(18, histories, np.array([1, 6]), ends)
-    assert {item: later[item] for item in np.flatnonzero(later)} == {14: 1.0}
+    assert {item: later[item] for item in np.flatnonzero(later)} == pytest.approx(
+        {11: 0.5 / 4, 12: 0.5 / 4, 14: 2 / 4, 16: 1 / 4}
+    )
+
+
+@given(seed=st.integers(0, 10_000), length=st.integers(1, 8))
+def test_whatever_a_batch_draws_has_a_share(seed, length):
+    """Else a pool without uniform draws would be corrected by the logarithm of 0."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(1, 12, 5)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    histories = Histories(
+        offsets=offsets,
+        item=random.integers(0, 30, offsets[-1]).astype(np.int32),
+        action=np.full(offsets[-1], ACTION_CODES["purchase"], dtype=np.uint8),
+        time=np.concatenate([np.sort(random.integers(0, 6, count)) for count in counts]),
+        query=np.full(offsets[-1], NO_QUERY, dtype=np.int32),
+        session=np.zeros(offsets[-1], dtype=np.int64),
+    )
+    starts, cuts = offsets[:-1], offsets[1:]
+    targets = Targets.of(histories, cuts, {"purchase": 1.0})
+    shares = targets.shares(30, histories, starts, cuts)
+    nothing = np.zeros(0, dtype=np.int64)
+    pool = PoolPlan(30, False, 1000, 0, 0, popularity_chances(shares, 0.5))
+    maker = BatchMaker(histories, targets, Equivalents.of(nothing, nothing, 30), pool)
+    plan = WindowPlan(np.arange(5, dtype=np.int32), starts, cuts, length, 5, seed)
+    for epoch in range(3):
+        batch = maker.make(plan.windows(epoch), random)
+        assert (shares[batch.pool.numpy()] > 0).all()
 
 
 def _group(targets, first):

@@ -2,6 +2,7 @@ import lightning as L
 import pytest
 import torch
 
+from learning.finite import LossError
 from towers.module import TwoTower
 from towers.train import save_model, train, write_curve
 
@@ -47,6 +48,24 @@ def test_a_training_cut_off_and_resumed_is_bit_identical(small, tmp_path, monkey
     assert (resumed.epoch, resumed.value) == (whole.epoch, whole.value)
     for (name, one), two in zip(module.state_dict().items(), fresh.state_dict().values(), strict=True):
         assert torch.equal(one, two), name
+
+
+def test_a_loss_that_is_no_number_stops_training_before_it_is_kept(small, tmp_path, monkeypatch):
+    module, data, settings = small()
+    real = TwoTower.loss
+    calls = []
+
+    def broken(self, batch):
+        calls.append(batch)
+        loss, count = real(self, batch)
+        return (loss * float("nan") if len(calls) == 4 else loss), count
+
+    monkeypatch.setattr(TwoTower, "loss", broken)
+    with pytest.raises(LossError, match=r"step 4 is nan.*Lower towers\.learning_rate"):
+        train(module, data, settings, 0, tmp_path)
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=False)
+    assert kept["global_step"] == 3
+    assert all(torch.isfinite(weights).all() for weights in kept["state_dict"].values())
 
 
 def test_training_stops_when_nothing_better_comes(small, tmp_path):
