@@ -49,6 +49,11 @@ class Catalogue:
         return int(self.alive.sum())
 
     @cached_property
+    def largest(self) -> int:
+        """Largest item id."""
+        return int(self.ids.max())
+
+    @cached_property
     def longest(self) -> float:
         """Length of the longest vector."""
         return float(np.sqrt(max(np.einsum("id,id->i", part, part).max() for part in self._blocks())))

@@ -29,6 +29,8 @@ faiss: Any = typed_faiss
 """FAISS's own type stubs lack much of what it has."""
 
 FAMILIES = ("flat", "ivf-flat", "ivf-sq8", "ivf-pq", "hnsw")
+COMPRESSED = ("ivf-sq8", "ivf-pq")
+"""Those that hold codes in the place of vectors."""
 _CELLS_PER_ROOT = (1, 4)
 """Cells, in multiples of the root of the number of items, to the next power of two."""
 _POINTS_PER_CELL = 64

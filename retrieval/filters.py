@@ -1,4 +1,4 @@
-"""Which items a request may be answered with: those available at its moment and not excluded for its user."""
+"""Which items a request may be answered with: available at its moment, not excluded, and passing by their fields."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class Allowed:
     """``[requests]``: each request has its own."""
     excluded: Sequence[NDArray[np.int32]]
     """For each request the items it must not be answered with (those the user has seen, say), in any order."""
+    only: NDArray[np.bool_] | None = None
+    """``[items]``: what may be shown to any of the requests, by the items' fields (``retrieval.fields``); None: all."""
 
     def __post_init__(self) -> None:
         if len(self.excluded) != len(self.moment):
@@ -60,7 +62,7 @@ class Allowed:
     def of(self, rows: NDArray[np.integer]) -> Allowed:
         """Return what the requests ``rows`` may be answered with, in that order."""
         excluded = [self.excluded[row] for row in rows]
-        return Allowed(self.available_from, self.available_until, self.moment[rows], excluded)
+        return Allowed(self.available_from, self.available_until, self.moment[rows], excluded, self.only)
 
     def mask(self, items: NDArray[np.integer], rows: NDArray[np.integer] | None = None) -> NDArray[np.bool_]:
         """Return whether each item may be shown; padding (``NO_ITEM``) may not.
@@ -75,6 +77,8 @@ class Allowed:
         shown: NDArray[np.bool_] = (
             (items != NO_ITEM) & (self.available_from[known] <= moment) & (moment < self.available_until[known])
         )
+        if self.only is not None:
+            shown &= self.only[known]
         if len(self._excluded_keys):
             # (request, item) as one integer, so that all rows are looked up at once.
             keys = rows[:, None].astype(np.int64) * self.items + known

@@ -135,6 +135,11 @@ class ItemIndex:
             raise InputError(f"k must be at least 1, got {k}")
         if allowed is not None and len(allowed) != len(vectors):
             raise InputError(f"filters are for {len(allowed)} requests, but {len(vectors)} came")
+        if allowed is not None and allowed.items <= self.catalogue.largest:
+            raise InputError(
+                f"filters know items 0 to {allowed.items - 1:,}, but the index holds item {self.catalogue.largest:,}; "
+                "give availability for every item"
+            )
         return self._search.search(checked_queries(vectors, self.dim), k, allowed)
 
     def save(self, folder: Path) -> None:

@@ -132,6 +132,8 @@ class MilvusIndex:
             raise InputError(f"k must be at least 1, got {k}")
         if allowed is not None and len(allowed) != len(vectors):
             raise InputError(f"filters are for {len(allowed)} requests, but {len(vectors)} came")
+        if allowed is not None and allowed.only is not None:
+            raise InputError("Milvus filters by the fields that it holds; search MilvusIndex.narrowed(WHERE) instead")
         vectors = checked_queries(vectors, self.dim)
         items = np.full((len(vectors), k), NO_ITEM, dtype=np.int32)
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)

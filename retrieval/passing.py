@@ -52,18 +52,22 @@ class Openings:
         self._catalogue = catalogue
         self.everything = Passing.of(catalogue.alive)
         self._bounds: tuple[Any, Any, int, int] | None = None
-        self._last: tuple[Any, Any, int, Passing] | None = None
+        self._last: tuple[Any, Any, Any, int, Passing] | None = None
 
     def at(self, allowed: Allowed, moment: int) -> Passing:
-        """Return the rows whose items are available at ``moment``; what users exclude is not looked at."""
-        since, until = allowed.available_from, allowed.available_until
+        """Return the rows whose items pass at ``moment``; what users exclude is not looked at."""
+        since, until, only = allowed.available_from, allowed.available_until, allowed.only
         bounds, last = self._bounds, self._last
         if bounds is None or bounds[0] is not since or bounds[1] is not until:
             bounds = self._bounds = (since, until, int(since.max()), int(until.min()))
-        if bounds[2] <= moment < bounds[3]:
+        open_to_all = bounds[2] <= moment < bounds[3]
+        if open_to_all and only is None:
             return self.everything
-        if last is None or last[0] is not since or last[1] is not until or last[2] != moment:
+        moment = bounds[2] if open_to_all else moment  # one such moment is as good as another
+        if last is None or last[0] is not since or last[1] is not until or last[2] is not only or last[3] != moment:
             known = np.maximum(self._catalogue.ids, 0)
             mask = self._catalogue.alive & (since[known] <= moment) & (moment < until[known])
-            last = self._last = (since, until, moment, Passing.of(mask))
-        return last[3]
+            if only is not None:
+                mask &= only[known]
+            last = self._last = (since, until, only, moment, Passing.of(mask))
+        return last[4]

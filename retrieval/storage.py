@@ -1,13 +1,15 @@
-"""An index on disk: ``items.faiss``, ``ids.npy``, ``index.json`` and, unless the first holds them, ``vectors.npy``.
+"""An index on disk: ``items.N.faiss``, ``ids.N.npy``, ``vectors.N.npy`` unless the first has them, and ``index.json``.
 
-Everything is written beside its place and flushed; only when all of it lies on the disk do the files step in. So a
-write that fails, on a full disk say, leaves the former index as it was.
+N, the generation, grows with every write into the folder, and ``index.json`` names the files in force. They lie whole
+on the disk before it steps in, in one rename, and the former ones go only then: a write that fails or is killed at any
+moment leaves the former index in force, and a reader sees the former or the new one. There may be one writer at a time.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,16 +22,20 @@ from numpy.typing import NDArray
 from configs.errors import InputError
 from retrieval.catalogue import Catalogue
 
-FORMAT = 2
+FORMAT = 3
 """Version of the files' layout; only this one is read."""
-ITEMS, IDS, VECTORS, FACTS = "items.faiss", "ids.npy", "vectors.npy", "index.json"
+ITEMS, IDS, VECTORS, FACTS = "items", "ids", "vectors", "index.json"
+_SUFFIX = {ITEMS: "faiss", IDS: "npy", VECTORS: "npy"}
+_OURS = re.compile(r"\.?(items\.\d+\.faiss|(ids|vectors)\.\d+\.npy|index\.json)(\.tmp)?")
+_READS = 5
+"""Times that an index is read anew when a writer replaced it meanwhile."""
 
 
 def write_index(folder: Path, catalogue: Catalogue, index: Any, facts: Mapping[str, Any]) -> None:
     """Write an index into ``folder``; ``facts`` go into ``index.json`` beside what is needed to read it.
 
     Raises:
-        OSError: if it cannot be written; the folder is as it was.
+        OSError: if it cannot be written; what was in force there still is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     exact = isinstance(index, faiss.IndexFlat)
@@ -39,12 +45,14 @@ def write_index(folder: Path, catalogue: Catalogue, index: Any, facts: Mapping[s
     }
     if not exact:
         writers[VECTORS] = lambda path: _write_array(catalogue.vectors, path)
-    temporary = {name: folder / f".{name}.tmp" for name in (*writers, FACTS)}
+    generation = _generation(folder) + 1
+    names = {part: f"{part}.{generation}.{_SUFFIX[part]}" for part in writers}
+    temporary = {name: folder / f".{name}.tmp" for name in (*names.values(), FACTS)}
     try:
-        for name, write in writers.items():
-            write(temporary[name])
-        sizes = {name: temporary[name].stat().st_size for name in writers}
+        for part, write in writers.items():
+            write(temporary[names[part]])
         whole = {
+            **facts,  # those of a loaded index name its former rows and files, so they come first
             "format": FORMAT,
             "faiss": faiss.__version__,
             "metric": "inner product",
@@ -52,24 +60,25 @@ def write_index(folder: Path, catalogue: Catalogue, index: Any, facts: Mapping[s
             "rows": len(catalogue),
             "dim": catalogue.dim,
             "exact": exact,
-            **facts,
-            "files": sizes,
+            "generation": generation,
+            "files": names,
+            "bytes": {part: temporary[name].stat().st_size for part, name in names.items()},
         }
         temporary[FACTS].write_text(json.dumps(whole, indent=1))
-        for path in temporary.values():
+        for name, path in temporary.items():
             _flush(path)
+            if name != FACTS:
+                os.replace(path, folder / name)
+        _flush(folder)
+        os.replace(temporary[FACTS], folder / FACTS)
     except BaseException:
-        for path in temporary.values():
+        for path in (*temporary.values(), *(folder / name for name in names.values())):
             path.unlink(missing_ok=True)
         raise
-    # A kill from here on leaves a folder without facts, never files of two indexes that look like one.
-    (folder / FACTS).unlink(missing_ok=True)
-    for name in writers:
-        os.replace(temporary[name], folder / name)
-    if exact:
-        (folder / VECTORS).unlink(missing_ok=True)
-    os.replace(temporary[FACTS], folder / FACTS)
     _flush(folder)
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and path.name not in (FACTS, *names.values()):
+            path.unlink(missing_ok=True)
 
 
 def read_index(folder: Path, towers: str | None = None) -> tuple[Catalogue, Any, dict[str, Any]]:
@@ -83,28 +92,44 @@ def read_index(folder: Path, towers: str | None = None) -> tuple[Catalogue, Any,
         FileNotFoundError: if a file is missing.
         InputError: if they are of another format, other towers or a newer FAISS, unreadable, or do not belong together.
     """
+    for _ in range(_READS):
+        generation = _generation(folder)
+        try:
+            return _read(folder, towers)
+        except (FileNotFoundError, InputError):
+            if _generation(folder) == generation:
+                raise
+    return _read(folder, towers)
+
+
+def _read(folder: Path, towers: str | None) -> tuple[Catalogue, Any, dict[str, Any]]:
     facts = _read_facts(folder)
     if towers is not None and facts["towers"] != towers:
         raise InputError(
             f"{folder} holds the vectors of other towers ({facts['towers'][:12] or 'unnamed'}, but {towers[:12]} ask); "
             "run `mercato index CONFIG` after the towers have embedded the items"
         )
+    items, numbers = folder / facts["files"][ITEMS], folder / facts["files"][IDS]
     index: Any
     try:
-        index = faiss.read_index(str(folder / ITEMS))
+        index = faiss.read_index(str(items))
     except RuntimeError as error:
         raise InputError(
-            f"{folder / ITEMS} is not a FAISS index that FAISS {faiss.__version__} reads (FAISS {facts['faiss']} wrote "
+            f"{items} is not a FAISS index that FAISS {faiss.__version__} reads (FAISS {facts['faiss']} wrote "
             f"it): {str(error).splitlines()[0]}"
         ) from error
-    ids = np.load(folder / IDS, allow_pickle=False)
-    vectors = vectors_of(index) if facts["exact"] else np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    ids = np.load(numbers, allow_pickle=False)
+    vectors = (
+        vectors_of(index)
+        if facts["exact"]
+        else np.load(folder / facts["files"][VECTORS], mmap_mode="r", allow_pickle=False)
+    )
     shapes = {(index.ntotal, index.d), (len(ids), index.d), vectors.shape, (facts["rows"], facts["dim"])}
     if len(shapes) > 1 or facts["exact"] != isinstance(index, faiss.IndexFlat):
         raise InputError(
             f"the files in {folder} do not belong together: {FACTS} says {facts['rows']:,} rows of width "
-            f"{facts['dim']}, {ITEMS} holds {index.ntotal:,} of width {index.d} ({type(index).__name__}), {IDS} "
-            f"{len(ids):,}; write the index again"
+            f"{facts['dim']}, {items.name} holds {index.ntotal:,} of width {index.d} ({type(index).__name__}), "
+            f"{numbers.name} {len(ids):,}; write the index again"
         )
     return Catalogue(ids, vectors), index, facts
 
@@ -115,23 +140,36 @@ def vectors_of(flat: faiss.IndexFlat) -> NDArray[np.float32]:
     return vectors
 
 
+def faiss_file(folder: Path) -> Path:
+    """Return FAISS's own file of the index in force in ``folder``."""
+    return folder / str(_read_facts(folder)["files"][ITEMS])
+
+
 def index_files(folder: Path) -> list[Path]:
-    """Return the files of the index in ``folder``."""
-    return [folder / name for name in (ITEMS, IDS, VECTORS, FACTS) if (folder / name).is_file()]
+    """Return the files of the index in force in ``folder``."""
+    return [*(folder / name for name in _read_facts(folder)["files"].values()), folder / FACTS]
+
+
+def _generation(folder: Path) -> int:
+    """Return the generation in force, 0 where there is none."""
+    try:
+        return int(json.loads((folder / FACTS).read_text())["generation"])
+    except (FileNotFoundError, KeyError, ValueError):
+        return 0
 
 
 def _read_facts(folder: Path) -> dict[str, Any]:
-    missing = [name for name in (ITEMS, IDS, FACTS) if not (folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}; run `mercato index CONFIG` to write the index")
+    if not (folder / FACTS).is_file():
+        raise FileNotFoundError(f"{folder} lacks {FACTS}; run `mercato index CONFIG` to write the index")
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
     if facts.get("format") != FORMAT:
         raise InputError(
             f"{folder} holds an index of format {facts.get('format')!r}, but {FORMAT} was expected; run `mercato index "
             "CONFIG` to write it again"
         )
-    if not facts["exact"] and not (folder / VECTORS).is_file():
-        raise FileNotFoundError(f"{folder} lacks {VECTORS}; run `mercato index CONFIG` to write the index")
+    missing = [name for name in facts["files"].values() if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}; run `mercato index CONFIG` to write the index")
     if _numbers(facts["faiss"]) > _numbers(faiss.__version__):
         raise InputError(
             f"{folder} was written by FAISS {facts['faiss']}, which is newer than FAISS {faiss.__version__} here; "
@@ -140,7 +178,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
     if not facts["exact"] and facts["faiss"] != faiss.__version__:
         warnings.warn(
             f"{folder}: its recall was measured with FAISS {facts['faiss']}, and FAISS {faiss.__version__} searches it",
-            stacklevel=3,
+            stacklevel=5,
         )
     return facts
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _FIELDS = ("title", "category", "price")
 """Fields of an item that the table shows, where the shop has them."""
+_CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|=)\s*(.+?)\s*")
 _PIPED_WIDTH = 120
 """Columns where the output goes into a file or another program."""
 
@@ -49,6 +52,9 @@ def verify(bundle: Path) -> None:
 @click.option("--time", "moment", default=None, help="Moment of the request, ISO 8601; the log's end unless given.")
 @click.option("--filter-seen/--keep-seen", default=None, help="Leave out what the user had; as evaluated unless given.")
 @click.option("--exclude", multiple=True, metavar="ITEM_ID", help="An item that must not come up; may be repeated.")
+@click.option(
+    "--where", multiple=True, metavar="FIELD=VALUE", help="Only such items; also price<=20, price>=5. Repeat."
+)
 def recommend(
     bundle: Path,
     user: str,
@@ -57,6 +63,7 @@ def recommend(
     moment: str | None,
     filter_seen: bool | None,
     exclude: tuple[str, ...],
+    where: tuple[str, ...],
 ) -> None:
     """Print the items that BUNDLE recommends to a user, and why each came up."""
     _use_one_thread()
@@ -65,7 +72,9 @@ def recommend(
     from serving.runtime import Runtime
 
     time = None if moment is None else parse_time(moment)
-    answer = Runtime(bundle).recommend(user, query=query, k=k, time=time, filter_seen=filter_seen, exclude=exclude)
+    answer = Runtime(bundle).recommend(
+        user, query=query, k=k, time=time, filter_seen=filter_seen, exclude=exclude, where=parse_where(where)
+    )
     console = Console()
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
@@ -110,6 +119,28 @@ def parse_time(text: str) -> int:
         raise InputError(f"{text!r} is no moment; write it as 2026-11-23T14:00:00+00:00") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * MICROSECONDS)
+
+
+def parse_where(conditions: Sequence[str]) -> dict[str, Any] | None:
+    """Return the filter that conditions such as ``brand=Zenkai`` or ``price<=20`` ask for, None for none.
+
+    Raises:
+        InputError: if one is none.
+    """
+    where: dict[str, Any] = {}
+    for condition in conditions:
+        parts = _CONDITION.fullmatch(condition)
+        if parts is None:
+            raise InputError(f"{condition!r} is no condition; write FIELD=VALUE, FIELD<=NUMBER or FIELD>=NUMBER")
+        name, sign, value = parts.groups()
+        kind = list if sign == "=" else dict
+        if not isinstance(where.setdefault(name, kind()), kind):
+            raise InputError(f"{name} cannot be asked for by a value and by a range at once")
+        if sign == "=":
+            where[name].append(value)
+        else:
+            where[name]["max" if sign == "<=" else "min"] = value
+    return where or None
 
 
 def _use_one_thread() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from retrieval.fields import FieldTable
 
 _LINES = "item_fields.jsonl"
 _OFFSETS = "item_fields_offsets.npy"
@@ -33,6 +36,11 @@ class ItemFields:
         """Return the fields of an item."""
         fields: dict[str, Any] = json.loads(self.lines[self.offsets[code] : self.offsets[code + 1]].tobytes())
         return fields
+
+    @cached_property
+    def table(self) -> FieldTable:
+        """All fields of all items, for filters; read on first use."""
+        return FieldTable(self.of(code) for code in range(len(self.offsets) - 1))
 
 
 def save_item_fields(source: Path, folder: Path) -> None:

@@ -49,6 +49,8 @@ class Request:
     """Whether items of the user's events are left out; None: as the shop was evaluated."""
     exclude: tuple[str, ...] = ()
     """Item ids that must not come up."""
+    where: Mapping[str, Any] | None = None
+    """What fields of an item have to be: ``{"category": ["Sports"], "price": {"max": 20}}`` (``retrieval.fields``)."""
 
     def __post_init__(self) -> None:
         if self.k < 1:

@@ -22,6 +22,7 @@ from commerce.state import (
 )
 from ranking.fusion import fuse, reorder
 from retrieval.blending import Found, find_candidates
+from retrieval.fields import Where
 from retrieval.filters import Allowed
 from retrieval.sources import Ask, VectorIndex
 from serving.contents import Contents
@@ -112,14 +113,16 @@ class Runtime:
         time: int | None = None,
         filter_seen: bool | None = None,
         exclude: Sequence[str] = (),
+        where: Where | None = None,
     ) -> Answer:
         """Answer one request; the arguments are the fields of ``Request``.
 
         Raises:
-            InputError: for arguments that make no request, or a user whose history cannot be looked up without a key.
+            InputError: for arguments that make no request, a filter that nothing passes, or a user whose history cannot
+                be looked up without a key.
         """
         given = None if events is None else tuple(events)
-        return self.answer(Request(user, given, profile, query, k, time, filter_seen, tuple(exclude)))
+        return self.answer(Request(user, given, profile, query, k, time, filter_seen, tuple(exclude), where))
 
     def answer(self, request: Request) -> Answer:
         """Answer one request."""
@@ -252,7 +255,8 @@ class Runtime:
         if self._filters_seen(request):
             had = np.isin(events.action, [ACTION_CODES[action] for action in settings["targets"]])
             excluded.append(events.item[had & (events.item != NO_ITEM)])
-        allowed = Allowed(*self.contents.availability, ask.time, [np.concatenate(excluded)])
+        only = None if request.where is None else self.contents.item_fields.table.passing(request.where)
+        allowed = Allowed(*self.contents.availability, ask.time, [np.concatenate(excluded)], only)
         k = min(request.k, self.items)
         return find_candidates(
             self.contents.sources,

@@ -153,16 +153,16 @@ def test_what_cannot_be_asked_is_refused(queries, k, allowed, message):
 
 
 def test_a_folder_that_is_no_index_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"lacks items.faiss, ids.npy, index.json; run `mercato index"):
+    with pytest.raises(FileNotFoundError, match=r"lacks index.json; run `mercato index"):
         ItemIndex.load(tmp_path)
     ItemIndex.build(np.arange(2), np.eye(2)).save(tmp_path)
-    np.save(tmp_path / "ids.npy", np.arange(3))
-    with pytest.raises(ValueError, match=r"do not belong together: .*ids.npy 3"):
+    np.save(tmp_path / "ids.1.npy", np.arange(3))
+    with pytest.raises(ValueError, match=r"do not belong together: .*ids.1.npy 3"):
         ItemIndex.load(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(ValueError, match="format 99, but 2 was expected"):
+    with pytest.raises(ValueError, match="format 99, but 3 was expected"):
         ItemIndex.load(tmp_path)
     ItemIndex.build(np.arange(2), np.eye(2)).save(tmp_path)
-    (tmp_path / "items.faiss").write_bytes(b"no")
-    with pytest.raises(ValueError, match=r"items.faiss is not a FAISS index"):
+    (tmp_path / "items.1.faiss").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"items.1.faiss is not a FAISS index"):
         ItemIndex.load(tmp_path)

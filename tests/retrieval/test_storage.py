@@ -44,15 +44,15 @@ def test_a_newer_faiss_is_refused_and_an_older_one_warned_of(approximate, tmp_pa
 
 def test_an_approximate_index_needs_its_vectors(approximate, tmp_path):
     approximate.save(tmp_path)
-    (tmp_path / "vectors.npy").unlink()
-    with pytest.raises(FileNotFoundError, match=r"lacks vectors.npy"):
+    (tmp_path / "vectors.1.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks vectors.1.npy"):
         ItemIndex.load(tmp_path)
 
 
 def test_an_exact_index_leaves_no_vectors_of_the_former(approximate, tmp_path):
     approximate.save(tmp_path)
     ItemIndex.build(np.arange(3000), VECTORS, gpus=0).save(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"items.faiss", "ids.npy", "index.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"items.2.faiss", "ids.2.npy", "index.json"}
     assert ItemIndex.load(tmp_path).exact
 
 
@@ -71,6 +71,22 @@ def test_a_disk_that_fills_leaves_the_former_index(approximate, tmp_path, monkey
 
 
 def test_what_faiss_cannot_write_is_told_as_such(approximate, tmp_path):
-    (tmp_path / f".{storage.ITEMS}.tmp").mkdir()
-    with pytest.raises(OSError, match=r"items.faiss.tmp could not be written"):
-        storage._write_faiss(approximate.host, tmp_path / f".{storage.ITEMS}.tmp")
+    (tmp_path / ".items.1.faiss.tmp").mkdir()
+    with pytest.raises(OSError, match=r"items.1.faiss.tmp could not be written"):
+        storage._write_faiss(approximate.host, tmp_path / ".items.1.faiss.tmp")
+
+
+def test_a_reader_sees_the_new_index_where_a_writer_replaced_it_meanwhile(approximate, tmp_path, monkeypatch):
+    approximate.save(tmp_path)
+    real, reads = storage._read_facts, []
+
+    def overtaken(folder):
+        facts = real(folder)
+        reads.append(facts["generation"])
+        if len(reads) == 1:
+            ItemIndex.build(np.arange(3000), VECTORS, gpus=0).save(folder)
+        return facts
+
+    monkeypatch.setattr(storage, "_read_facts", overtaken)
+    assert ItemIndex.load(tmp_path).exact
+    assert reads == [1, 2]

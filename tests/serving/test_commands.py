@@ -1,7 +1,7 @@
 import pytest
 
 from configs.errors import InputError
-from serving.commands import parse_time, recommendation_table
+from serving.commands import parse_time, parse_where, recommendation_table
 from serving.requests import Answer, Reason, Recommendation
 
 
@@ -36,3 +36,19 @@ def test_the_table_shows_the_fields_that_the_shop_has_and_every_reason():
     assert "2.50" in shown
     assert "vectors #1, popularity #7" in shown
     assert "category" not in shown
+
+
+def test_conditions_are_read_as_a_filter():
+    told = ("brand = Zenkai", "brand=Umbrio", "price<=20", "price >= 5", "category=Sports > yoga mat")
+    assert parse_where(told) == {
+        "brand": ["Zenkai", "Umbrio"],
+        "price": {"max": "20", "min": "5"},
+        "category": ["Sports > yoga mat"],
+    }
+    assert parse_where(()) is None
+
+
+@pytest.mark.parametrize(("told", "why"), [(("price",), "'price' is no condition"), (("a=1", "a<=2"), "at once")])
+def test_what_is_no_condition_is_refused(told, why):
+    with pytest.raises(InputError, match=why):
+        parse_where(told)

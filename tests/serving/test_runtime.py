@@ -232,3 +232,23 @@ def test_another_index_takes_the_place_of_the_bundle_s(exported, runtime, asked)
     for _, request in asked[1][:3]:
         assert other.trace(request).items.tolist() == runtime.trace(request).items.tolist()
     assert there.asked == 3
+
+
+def test_a_filter_by_fields_holds_for_every_source(runtime, asked):
+    table = runtime.contents.item_fields.table
+    where = {"price": {"max": 30}, "category": [runtime.contents.item_fields.of(0)["category"].split(" > ")[0]]}
+    only = table.passing(where)
+    assert 0 < only.sum() < runtime.items
+    for _, request in asked[1][:4]:
+        answer = runtime.recommend(request.user, query=request.query, time=request.time, k=20, where=where)
+        assert answer.items
+        for item in answer.items:
+            assert only[runtime.contents.item_ids.code(item.item_id)]
+            assert item.fields["price"] <= 30
+    with pytest.raises(InputError, match="no item passes"):
+        runtime.recommend(asked[1][0][1].user, where={"price": {"max": -1}})
+
+
+def test_a_filter_is_part_of_a_request_s_json():
+    request = Request("u1", where={"price": {"max": 3}})
+    assert Request.from_json(request.as_json()) == request
