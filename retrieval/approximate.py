@@ -50,36 +50,23 @@ class ApproximateSearch:
         self._catalogue, self._index, self._device = catalogue, index, device
         self._effort, self._at_k, self._pushes = effort, at_k, pushes
         self._openings = Openings(catalogue)
+        self._plain = search_parameters(index, effort.reach)
 
     def search(self, vectors: NDArray[np.float32], k: int, allowed: Allowed | None) -> Lists:
         """Answer checked queries; as ``ItemIndex.search``."""
+        if allowed is None:
+            # Most searches, one query each: what a filter needs would cost as much as FAISS itself.
+            return self._answers(vectors, k, None, None, self._openings.everything, None, 1.0)
         items = np.full((len(vectors), k), NO_ITEM, dtype=np.int32)
         scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
-        for rows, passing, excluded, scale in self._groups(len(vectors), k, allowed):
-            push = self._push(scale)
-            if push is None or not passing.count:
-                missing = rows
-            else:
-                near = self._near(vectors[rows], k, int(excluded.max()), scale * push, passing, allowed, rows)
-                items[rows], scores[rows] = near
-                # A graph, or cells with nothing in them that passes, may bring up too few.
-                short = (items[rows] != NO_ITEM).sum(axis=1) < np.minimum(k, passing.count - excluded)
-                missing = rows[short]
-            if len(missing):
-                among = passing.rows()
-                for row in missing:
-                    items[row], scores[row] = self._scan(vectors[row], k, int(row), among, allowed)
+        for rows, passing, excluded, scale in self._groups(k, allowed):
+            items[rows], scores[rows] = self._answers(vectors[rows], k, allowed, rows, passing, excluded, scale)
         return items, scores
 
     def _groups(
-        self, requests: int, k: int, allowed: Allowed | None
+        self, k: int, allowed: Allowed
     ) -> Iterator[tuple[NDArray[np.int64], Passing, NDArray[np.int64], float]]:
         """Yield (rows, what passes, how many items each excludes, how many times further to look)."""
-        if allowed is None:
-            passing = self._openings.everything
-            rows = np.arange(requests)
-            yield rows, passing, np.zeros_like(rows), 1.0
-            return
         excluded = np.array([len(items) for items in allowed.excluded], dtype=np.int64)
         for moment in np.unique(allowed.moment):
             passing = self._openings.at(allowed, int(moment))
@@ -91,6 +78,37 @@ class ApproximateSearch:
             for step in np.unique(steps):
                 part = rows[steps == step]
                 yield part, passing, excluded[part], float(scale[steps == step].max())
+
+    def _answers(
+        self,
+        vectors: NDArray[np.float32],
+        k: int,
+        allowed: Allowed | None,
+        rows: NDArray[np.int64] | None,
+        passing: Passing,
+        excluded: NDArray[np.int64] | None,
+        scale: float,
+    ) -> Lists:
+        """Answer requests that look equally far; ``rows`` says which of ``allowed`` they are."""
+        push = self._push(scale)
+        if push is None or not passing.count:
+            items = np.full((len(vectors), k), NO_ITEM, dtype=np.int32)
+            scores = np.full((len(vectors), k), -np.inf, dtype=np.float32)
+            missing = np.arange(len(vectors))
+        else:
+            most = 0 if excluded is None else int(excluded.max())
+            items, scores = self._near(vectors, k, most, scale * push, passing, allowed, rows)
+            if items[:, -1].min() != NO_ITEM:
+                return items, scores
+            # A graph, or cells with nothing in them that passes, may bring up too few.
+            there = passing.count - (0 if excluded is None else excluded)
+            missing = np.flatnonzero((items != NO_ITEM).sum(axis=1) < np.minimum(k, there))
+        if len(missing):
+            among = passing.rows()
+            for row in missing:
+                out = NOTHING if allowed is None or rows is None else allowed.excluded[rows[row]]
+                items[row], scores[row] = self._scan(vectors[row], k, out, among)
+        return items, scores
 
     def _push(self, scale: float) -> float | None:
         """Return by what to multiply the reach beyond ``scale``; None where the answer is to be exact."""
@@ -106,22 +124,23 @@ class ApproximateSearch:
         scale: float,
         passing: Passing,
         allowed: Allowed | None,
-        rows: NDArray[np.int64],
+        rows: NDArray[np.int64] | None,
     ) -> Lists:
         keep = min(k + excluded, passing.count)
         place = self._neighbours(vectors, min(self._effort.fetch(keep), passing.count), k, scale, passing)
         catalogue = self._catalogue
         if place.shape[1] > keep:
             rough = catalogue.rough_scores(vectors, place)
-            order = np.lexsort((catalogue.ids[place], -rough), axis=-1)[:, :keep]
-            place = np.take_along_axis(place, order, axis=1)
+            place = _first(keep, catalogue.ids[place], rough, place)[0]
         scores = catalogue.score(vectors, place)
         items = catalogue.ids[place]
+        absent = place < 0
+        if absent.any():
+            items[absent] = NO_ITEM
         if excluded and allowed is not None:
-            scores[~allowed.mask(np.where(place < 0, NO_ITEM, items), rows)] = -np.inf
-        order = np.lexsort((items, -scores), axis=-1)[:, :k]
-        scores = np.take_along_axis(scores, order, axis=1)
-        items = np.where(np.isneginf(scores), NO_ITEM, np.take_along_axis(items, order, axis=1)).astype(np.int32)
+            out = ~allowed.mask(items, rows)
+            scores[out], items[out] = -np.inf, NO_ITEM
+        scores, items = _first(k, items, scores, scores, items)
         return _padded((items, scores), k)
 
     def _neighbours(
@@ -130,23 +149,35 @@ class ApproximateSearch:
         """Return ``[requests, fetch]`` rows, -1 where the structure brought up no more."""
         scale *= max(1.0, k / self._at_k)
         place: NDArray[np.int64]
-        if self._device is not None and passing.mask is None and scale == 1.0 and fetch <= GPU_MOST:
-            _, place = self._device.search(vectors, fetch)
+        if scale == 1.0 and passing.mask is None:
+            if self._device is not None and fetch <= GPU_MOST:
+                _, place = self._device.search(vectors, fetch)
+            else:
+                _, place = self._index.search(vectors, fetch, params=self._plain)
         else:
-            effort = further(self._effort, scale)
-            parameters = search_parameters(self._index, effort.reach, passing.selector)
+            reach = further(self._effort, scale).reach
+            parameters = search_parameters(self._index, reach, passing.selector)
             _, place = self._index.search(vectors, fetch, params=parameters)
         return place
 
     def _scan(
-        self, vector: NDArray[np.float32], k: int, row: int, among: NDArray[np.int64], allowed: Allowed | None
+        self, vector: NDArray[np.float32], k: int, excluded: NDArray[np.int32], among: NDArray[np.int64]
     ) -> Lists:
-        excluded = NOTHING if allowed is None else allowed.excluded[row]
         items, scores = self._catalogue.scan(vector, k + len(excluded), among)
         if len(excluded):
             keep = ~np.isin(items, excluded)
             items, scores = items[keep][:k], scores[keep][:k]
         return _padded((items, scores), k)
+
+
+def _first(
+    count: int, ids: NDArray[np.int32], scores: NDArray[np.float32], *columns: NDArray[Any]
+) -> list[NDArray[Any]]:
+    """Return the first ``count`` of each row of columns, by (score desc, id asc); all ``[requests, any]``."""
+    order = np.lexsort((ids, -scores), axis=-1)[:, :count]
+    # As np.take_along_axis, whose making of indexes takes longer than a search of few cells.
+    order += np.arange(len(order))[:, None] * ids.shape[1]
+    return [column.ravel()[order] for column in columns]
 
 
 def _padded(lists: Lists, k: int) -> Lists:
