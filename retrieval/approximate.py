@@ -131,7 +131,7 @@ class ApproximateSearch:
         catalogue = self._catalogue
         if place.shape[1] > keep:
             rough = catalogue.rough_scores(vectors, place)
-            place = _first(keep, catalogue.ids[place], rough, place)[0]
+            place = best_first(keep, catalogue.ids[place], rough, place)[0]
         scores = catalogue.score(vectors, place)
         items = catalogue.ids[place]
         absent = place < 0
@@ -140,7 +140,7 @@ class ApproximateSearch:
         if excluded and allowed is not None:
             out = ~allowed.mask(items, rows)
             scores[out], items[out] = -np.inf, NO_ITEM
-        scores, items = _first(k, items, scores, scores, items)
+        scores, items = best_first(k, items, scores, scores, items)
         return _padded((items, scores), k)
 
     def _neighbours(
@@ -170,7 +170,7 @@ class ApproximateSearch:
         return _padded((items, scores), k)
 
 
-def _first(
+def best_first(
     count: int, ids: NDArray[np.int32], scores: NDArray[np.float32], *columns: NDArray[Any]
 ) -> list[NDArray[Any]]:
     """Return the first ``count`` of each row of columns, by (score desc, id asc); all ``[requests, any]``."""

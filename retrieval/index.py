@@ -151,10 +151,12 @@ class ItemIndex:
         write_index(folder, self.catalogue, self.host, self.facts)
 
     @classmethod
-    def load(cls, folder: Path, gpus: int | None = None, towers: str | None = None) -> ItemIndex:
-        """Read what ``save`` wrote; errors as ``storage.read_index``."""
-        catalogue, index, facts = read_index(folder, towers)
-        return cls(catalogue, index, facts, gpus)
+    def load(
+        cls, folder: Path, gpus: int | None = None, towers: str | None = None, *, mapped: bool = False
+    ) -> ItemIndex:
+        """Read what ``save`` wrote; ``mapped`` leaves inverted lists on disk. Errors as ``storage.read_index``."""
+        catalogue, index, facts = read_index(folder, towers, mapped)
+        return cls(catalogue, index, facts, 0 if mapped else gpus)
 
 
 def checked_queries(vectors: NDArray[np.floating], dim: int) -> NDArray[np.float32]:

@@ -66,27 +66,28 @@ def write_index(folder: Path, catalogue: Catalogue, index: Any, facts: Mapping[s
         }
         temporary[FACTS].write_text(json.dumps(whole, indent=1))
         for name, path in temporary.items():
-            _flush(path)
+            flush(path)
             if name != FACTS:
                 os.replace(path, folder / name)
-        _flush(folder)
+        flush(folder)
         os.replace(temporary[FACTS], folder / FACTS)
     except BaseException:
         for path in (*temporary.values(), *(folder / name for name in names.values())):
             path.unlink(missing_ok=True)
         raise
-    _flush(folder)
+    flush(folder)
     for path in folder.iterdir():
         if _OURS.fullmatch(path.name) and path.name not in (FACTS, *names.values()):
             path.unlink(missing_ok=True)
 
 
-def read_index(folder: Path, towers: str | None = None) -> tuple[Catalogue, Any, dict[str, Any]]:
+def read_index(folder: Path, towers: str | None = None, mapped: bool = False) -> tuple[Catalogue, Any, dict[str, Any]]:
     """Return catalogue, FAISS's index and facts.
 
     Args:
         folder: as ``write_index`` left it.
         towers: what must have made the vectors; not asked when left out.
+        mapped: whether the lists of an inverted file stay on disk, memory-mapped; compressed codes of four bits do not.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -95,14 +96,14 @@ def read_index(folder: Path, towers: str | None = None) -> tuple[Catalogue, Any,
     for _ in range(_READS):
         generation = _generation(folder)
         try:
-            return _read(folder, towers)
+            return _read(folder, towers, mapped)
         except (FileNotFoundError, InputError):
             if _generation(folder) == generation:
                 raise
-    return _read(folder, towers)
+    return _read(folder, towers, mapped)
 
 
-def _read(folder: Path, towers: str | None) -> tuple[Catalogue, Any, dict[str, Any]]:
+def _read(folder: Path, towers: str | None, mapped: bool) -> tuple[Catalogue, Any, dict[str, Any]]:
     facts = _read_facts(folder)
     if towers is not None and facts["towers"] != towers:
         raise InputError(
@@ -112,7 +113,7 @@ def _read(folder: Path, towers: str | None) -> tuple[Catalogue, Any, dict[str, A
     items, numbers = folder / facts["files"][ITEMS], folder / facts["files"][IDS]
     index: Any
     try:
-        index = faiss.read_index(str(items))
+        index = faiss.read_index(str(items), faiss.IO_FLAG_MMAP if mapped and not facts["exact"] else 0)
     except RuntimeError as error:
         raise InputError(
             f"{items} is not a FAISS index that FAISS {faiss.__version__} reads (FAISS {facts['faiss']} wrote "
@@ -200,7 +201,8 @@ def _write_array(array: NDArray[Any], path: Path) -> None:
         np.save(file, array)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, lie on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -56,7 +56,7 @@ def test_an_exact_index_leaves_no_vectors_of_the_former(approximate, tmp_path):
     assert ItemIndex.load(tmp_path).exact
 
 
-@pytest.mark.parametrize("writer", ["_write_faiss", "_write_array", "_flush"])
+@pytest.mark.parametrize("writer", ["_write_faiss", "_write_array", "flush"])
 def test_a_disk_that_fills_leaves_the_former_index(approximate, tmp_path, monkeypatch, writer):
     ItemIndex.build(np.arange(3000), VECTORS, gpus=0).save(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
