@@ -359,8 +359,9 @@ class TowersConfig:
     """AdamW's decay; biases, norms and the temperature are exempt."""
     warmup_share: float = 0.05
     """Share of all steps in which the learning rate rises."""
-    average: float = 0.999
-    """Decay, per step, of the moving average of the weights that is validated and kept; 0: the weights as they are."""
+    average: float = 0.1
+    """Mean age, as a share of the steps so far, of what the moving average of the weights holds, which is validated and
+    kept; 0: the weights as they are."""
     precision: str = "fp32"
     """``fp32`` or ``bf16`` (autocast)."""
     checkpoint_steps: int = 200
@@ -396,7 +397,8 @@ class TowersConfig:
         above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
         above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout", "average"))
-        below("towers", self, 1, ("text_dropout", "lora_dropout", "average"))
+        below("towers", self, 1, ("text_dropout", "lora_dropout"))
+        below("towers", self, 0.5, ("average",))
         idle = [name for name in ("text_dropout", "gradient_checkpointing") if getattr(self, name)]
         if self.tuning == "frozen" and idle:
             raise ValueError(

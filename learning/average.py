@@ -15,11 +15,12 @@ _AT_FIRST = 100
 
 
 class Average(L.Callback):
-    """Keeps an exponential moving average of the trained weights and lends it to the model for each validation.
+    """Keeps a moving average of the trained weights and lends it to the model for each validation.
 
     Averaged weights generalise better than any that they are made of (Izmailov et al. 2018), and the learning rate
-    need not have fallen for it. The average is corrected for its start, as Adam's are (Kingma and Ba 2015): the first
-    weights, which know nothing, have no part in it.
+    need not have fallen for it. The weights of step s count as s ** g (the power function average of Karras et al.
+    2024): it grows with the training, so that one setting suits a training of a thousand steps as well as one of a
+    hundred thousand. Where the average looked back a fixed number of steps, a short training never left its start.
 
     Place it after the callbacks that save the model once a validation is over, so that they find the average there.
     Lightning's own ``WeightAveraging`` copies the whole module with all that it looks up, and exchanges buffers that a
@@ -27,9 +28,13 @@ class Average(L.Callback):
     training goes on as if it had not been cut off.
     """
 
-    def __init__(self, decay: float) -> None:
-        """Average with a weight of ``decay`` a step for what was before, in (0, 1)."""
-        self.decay, self.mass = decay, 0.0
+    def __init__(self, age: float) -> None:
+        """Average.
+
+        Args:
+            age: mean age of the weights in it, as a share of the steps so far, in (0, .5]: 1 / (g + 2).
+        """
+        self.power = 1.0 / age - 1.0
         self.average: dict[str, Tensor] = {}
         self.lent = False
 
@@ -44,12 +49,12 @@ class Average(L.Callback):
         step = trainer.global_step
         if step > _AT_FIRST and step % _EVERY:
             return
-        new = 1.0 - self.decay ** (_EVERY if step > _AT_FIRST else 1)
-        self.mass += new * (1.0 - self.mass)
+        passed = _EVERY if step > _AT_FIRST else 1
+        new = 1.0 - (1.0 - passed / step) ** self.power  # 1 at the first step: the weights before it knew nothing
         weights = _trained(module)
         with torch.no_grad():
             for name, average in self.average.items():
-                average.lerp_(weights[name], new / self.mass)
+                average.lerp_(weights[name], new)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Lend the average to the model."""
@@ -68,11 +73,11 @@ class Average(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average."""
-        return {"mass": self.mass, "average": self.average}
+        return {"average": self.average}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it up again."""
-        self.mass, self.average = state_dict["mass"], state_dict["average"]
+        self.average = state_dict["average"]
 
     def _exchange(self, module: L.LightningModule) -> None:
         weights = _trained(module)
