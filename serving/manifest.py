@@ -15,7 +15,7 @@ from typing import Any
 
 from configs.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the bundle's layout; a runtime reads this one only."""
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
