@@ -124,7 +124,7 @@ def test_an_index_of_other_items_is_noticed_by_the_golden_requests(bundle):
 
 def test_the_manifest_tells_where_the_bundle_came_from(bundle):
     manifest = read_manifest(bundle)
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["window"]["start"] < manifest["window"]["end"]
     assert {"onnx", "onnxruntime", "tokenizers"} <= set(manifest["versions"])
     assert manifest["models"]["text"]["pooling"].startswith("mean")
