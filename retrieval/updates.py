@@ -143,6 +143,9 @@ def _updated(
             f"{LEAST_QUERIES} are needed; give vectors of recent requests' users"
         )
     queries = checked_queries(queries, index.dim)
+    lists = getattr(index.host, "invlists", None)  # a graph has none
+    if lists is not None and isinstance(faiss.downcast_InvertedLists(lists), faiss.OnDiskInvertedLists):
+        raise InputError("an index whose lists stay on disk cannot be changed; load it without mapped=True and save it")
     host = faiss.clone_index(index.host)
     if 1.0 - rows.items / len(rows) > compact_share:
         rows, counts["compactions"] = _living(rows), 1

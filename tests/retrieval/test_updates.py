@@ -131,6 +131,13 @@ def test_an_approximate_index_asks_for_queries():
         remove(build("ivf-flat"), np.array([1]))
 
 
+def test_an_index_with_its_lists_on_disk_is_not_changed(tmp_path):
+    build("ivf-flat").save(tmp_path)
+    with pytest.raises(InputError, match="lists stay on disk cannot be changed; load it without mapped=True"):
+        remove(ItemIndex.load(tmp_path, mapped=True), np.array([1]), QUERIES, gpus=0)
+    assert len(remove(ItemIndex.load(tmp_path, gpus=0), np.array([1]), QUERIES, gpus=0)) == 2999
+
+
 def test_an_updated_index_comes_back_from_disk_as_it_was(approximate, tmp_path):
     approximate.save(tmp_path)
     changed = remove(ItemIndex.load(tmp_path, gpus=0), np.arange(100), QUERIES, gpus=0)
