@@ -93,7 +93,8 @@ class FieldTable:
         for wanted in map(str, condition):
             fitting = [value == wanted or value.startswith(wanted + PATH) for value in values]
             if not any(fitting):
-                raise InputError(f"no item has {name} {wanted!r}{_near(wanted, values)}")
+                parts = list(dict.fromkeys([*values, *(part for value in values for part in value.split(PATH))]))
+                raise InputError(f"no item has {name} {wanted!r}{_near(wanted, parts)}")
             passes[:-1] |= fitting
         return passes[codes]
 

@@ -44,6 +44,7 @@ def test_an_item_passes_when_it_does_for_every_field(where, passing):
     [
         ({"brnad": ["Zenkai"]}, r"no field 'brnad' \(did you mean 'brand'\?\); there are brand, category, price, size"),
         ({"brand": ["Zenkaii"]}, r"no item has brand 'Zenkaii' \(did you mean 'Zenkai'\?\)"),
+        ({"category": ["Sprots"]}, r"no item has category 'Sprots' \(did you mean 'Sports'\?\)"),
         ({"brand": "Zenkai"}, "brand takes a list of values or a range"),
         ({"brand": []}, "brand takes a list of values"),
         ({"brand": {"max": 3}}, "brand holds words"),
