@@ -18,6 +18,8 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import Sampler
 
+from commerce.durable import put_in_place
+
 
 class StepSampler(Sampler[int]):
     """Numbers of the steps that are left of the current epoch, counted over all epochs."""
@@ -101,18 +103,6 @@ class _StraightIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
     ) -> None:
         torch.save(checkpoint, path)
-
-
-def put_in_place(temporary: Path, file: Path) -> None:
-    """Flush a finished file to disk and rename it to ``file``, in the same folder."""
-    with temporary.open("rb") as opened:
-        os.fsync(opened.fileno())
-    os.replace(temporary, file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def await_true(happened: Callable[[], bool], what: str) -> None:

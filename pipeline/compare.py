@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from commerce.columns import NO_ITEM
 from commerce.differences import Difference, corrected, find_differences
+from commerce.durable import write_atomic
 from commerce.metrics import RANKED, find
 from commerce.segments import Segment
 from commerce.significance import enough_draws
@@ -21,7 +22,7 @@ from configs.errors import InputError
 from pipeline import evaluations
 from pipeline.alignment import Alignment, align, take
 from pipeline.asked import Evaluated
-from pipeline.run_folder import RunFolder, write_atomic
+from pipeline.run_folder import RunFolder
 from pipeline.segments import segments_of
 
 FORMAT = 1

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from commerce.columns import MICROSECONDS
 from commerce.comparison import Asked, Precision, compare
+from commerce.durable import write_atomic
 from commerce.histories import Histories
 from commerce.intent_measures import intent_block, last_actions
 from commerce.records import Requests, read_ranked, write_ranked
@@ -27,7 +28,6 @@ from pipeline.evaluate_ranking import write_requests
 from pipeline.item_facts import read_item_facts
 from pipeline.report.compose import write_report
 from pipeline.retrieve import VARIANTS
-from pipeline.run_folder import write_atomic
 from pipeline.segments import segments_of
 from pipeline.source_shares import measure_sources
 from pipeline.stage import Outcome, Work

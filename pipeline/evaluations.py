@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from commerce.durable import write_atomic
 from commerce.records import read_ranked, write_ranked
 from configs.errors import InputError
 from pipeline.asked import Evaluated
-from pipeline.run_folder import RunFolder, write_atomic
+from pipeline.run_folder import RunFolder
 from pipeline.stage import outputs_digest
 
 FOLDER = "evaluations"

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from commerce.differences import Difference, corrected, find_differences
+from commerce.durable import write_atomic
 from commerce.histories import Histories
 from commerce.metrics import find
 from commerce.significance import enough_draws
@@ -27,7 +28,7 @@ from configs.schema import Config
 from pipeline.asked import Evaluated
 from pipeline.evaluate import hardware
 from pipeline.report.learning_curve import render_curve
-from pipeline.run_folder import RunFolder, write_atomic
+from pipeline.run_folder import RunFolder
 from pipeline.stage import NAMES, run_stages
 from pipeline.tables import cut_off
 from pipeline.takeover import take_over

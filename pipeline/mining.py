@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from commerce.columns import NO_ITEM
+from commerce.durable import put_in_place
 from commerce.histories import Histories
 from commerce.mined import MinedWriter
 from commerce.records import Requests
 from configs.schema import TowersConfig
-from learning.resume import put_in_place
 from retrieval.filters import Allowed
 from retrieval.index import ItemIndex
 from retrieval.mining import mine

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from commerce.durable import flush, flush_tree, write_atomic
 from configs.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -96,7 +97,7 @@ def sha256(path: Path) -> str:
 
 def replace_folder(temporary: Path, final: Path) -> None:
     """Flush ``temporary`` to disk and put it in the place of ``final``, beside it: whole or absent, always."""
-    sync_tree(temporary)
+    flush_tree(temporary)
     former = final.with_name(f".{final.name}.old")
     # A rename onto a folder that is not empty fails, so the former one steps aside first. A kill between the two
     # renames leaves the folder absent, never half: the stage is run again.
@@ -105,35 +106,5 @@ def replace_folder(temporary: Path, final: Path) -> None:
     if final.exists():
         os.replace(final, former)
     os.replace(temporary, final)
-    _sync_folder(final.parent)
+    flush(final.parent)
     shutil.rmtree(former, ignore_errors=True)
-
-
-def sync_tree(folder: Path) -> None:
-    """Flush every file below ``folder``, and the folders themselves, to disk."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        elif path.is_dir():
-            _sync_folder(path)
-    _sync_folder(folder)
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a small file so that it is either whole or as it was."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,6 @@ keeps for all.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -20,12 +19,12 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from commerce.durable import write_atomic
 from configs.errors import InputError
 from retrieval.approximate import best_first
 from retrieval.filters import Allowed
 from retrieval.index import ItemIndex, checked_queries
 from retrieval.recall import Recall, lower_bound, recalls_of
-from retrieval.storage import flush
 
 FACTS = "shards.json"
 FORMAT = 1
@@ -106,11 +105,7 @@ class ShardedIndex:
         at_k = whole.shards[0].facts["promise"]["at_k"]
         facts["validation"] = asdict(whole.recall(queries, at_k))
         facts["fresh"] = None if fresh is None else asdict(whole.recall(fresh, at_k))
-        temporary = folder / f".{FACTS}.tmp"
-        temporary.write_text(json.dumps(facts, indent=1))
-        flush(temporary)
-        os.replace(temporary, folder / FACTS)
-        flush(folder)
+        write_atomic(folder / FACTS, json.dumps(facts, indent=1))
         return whole
 
     @classmethod

@@ -19,6 +19,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from commerce.durable import flush
 from configs.errors import InputError
 from retrieval.catalogue import Catalogue
 
@@ -199,12 +200,3 @@ def _write_faiss(index: Any, path: Path) -> None:
 def _write_array(array: NDArray[Any], path: Path) -> None:
     with path.open("wb") as file:
         np.save(file, array)
-
-
-def flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, lie on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

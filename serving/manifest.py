@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from commerce.durable import flush_tree
 from configs.errors import InputError
 
 FORMAT = 2
@@ -40,7 +40,7 @@ def seal(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     manifest = {"format": FORMAT, **facts, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     (folder / SEAL).write_text(_seal_text(folder / MANIFEST), encoding="utf-8")
-    _flush(folder)
+    flush_tree(folder)
     return manifest
 
 
@@ -112,12 +112,3 @@ def _seal_text(manifest: Path) -> str:
 def _files(folder: Path) -> dict[str, Path]:
     """Return everything in ``folder`` that is not a folder, by its path with forward slashes, sorted."""
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
-
-
-def _flush(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

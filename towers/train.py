@@ -16,10 +16,11 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 
+from commerce.durable import put_in_place
 from configs.schema import TowersConfig
 from learning.average import Average
 from learning.finite import checked_loss
-from learning.resume import Checkpoints, SeededSteps, put_in_place, save_atomic
+from learning.resume import Checkpoints, SeededSteps, save_atomic
 from towers.data import TowerData
 from towers.module import TwoTower
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from commerce.durable import write_atomic
 from pipeline.report import headline, intents, model_plots, people, plots, popularity, sources, training, variety
 from pipeline.report.evidence import Measurement, Shop, open_measurements, open_shop
 from pipeline.report.figure import Figure
 from pipeline.report.index_choice import IndexChoice, read_index_choice
 from pipeline.report.look import Style, styles
 from pipeline.report.page import render
-from pipeline.run_folder import RunFolder, write_atomic
+from pipeline.run_folder import RunFolder
 from pipeline.tables import cut_off, rule
 
 NAME = "report.html"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from commerce.durable import write_atomic
 from configs.errors import InputError
-from pipeline.run_folder import RunFolder, write_atomic
+from pipeline.run_folder import RunFolder
 
 
 def test_a_committed_folder_lists_its_outputs_with_hashes(tmp_path):
