@@ -471,6 +471,9 @@ class RetrievalConfig:
     """``latency``: one request at a time on one thread; ``throughput``: batches on all threads."""
     index_families: list[str] = field(default_factory=lambda: ["flat", "ivf-flat", "ivf-sq8", "ivf-pq", "hnsw"])
     """Kinds of FAISS index that are built and compared. ``hnsw`` takes longest to build."""
+    shard_items: int = 2_000_000
+    """Items that one index holds at most; more are divided into shards that are built one after another and searched
+    from disk, so that memory does not grow with the catalogue (docs/index.md)."""
     index_queries: int = 1000
     """Requests of a window on which recall is measured, at most: validation to choose, test to measure again."""
 
@@ -482,7 +485,7 @@ class RetrievalConfig:
         one_of("retrieval", self, "blend", ("learned", "equal"))
         one_of("retrieval", self, "variants", ("one", "all"))
         counts = ("candidates", "per_source", "neighbours", "associations_reach", "tastes_items", "tastes_neighbours")
-        at_least("retrieval", self, 1, (*counts, "block", "blend_requests", "at_k"))
+        at_least("retrieval", self, 1, (*counts, "block", "blend_requests", "at_k", "shard_items"))
         some_of("retrieval", self, "index_families", ("flat", "ivf-flat", "ivf-sq8", "ivf-pq", "hnsw"))
         one_of("retrieval", self, "tune_for", ("latency", "throughput"))
         shares("retrieval", self, ("target_recall",))

@@ -48,8 +48,7 @@ def mean_of(weighted_sum: Tensor, count: Tensor) -> Tensor:
         weighted_sum: this rank's sum of losses, scalar.
         count: this rank's sum of weights, scalar.
     """
-    whole = total(count)
-    return total(weighted_sum) / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+    return total(weighted_sum) / _whole(count)
 
 
 def share_of_mean(weighted_sum: Tensor, count: Tensor) -> Tensor:
@@ -59,9 +58,13 @@ def share_of_mean(weighted_sum: Tensor, count: Tensor) -> Tensor:
         weighted_sum: this rank's sum of losses, scalar.
         count: this rank's sum of weights, scalar.
     """
-    # A batch without anything to learn from has a loss and a count of 0, and must not become NaN.
+    return weighted_sum * ranks() / _whole(count)
+
+
+def _whole(count: Tensor) -> Tensor:
+    """Return the count of all ranks to divide by: a batch without any has a loss of 0, which must not become NaN."""
     whole = total(count)
-    return weighted_sum * ranks() / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+    return whole.clamp(min=torch.finfo(whole.dtype).tiny)
 
 
 def _joined(x: Tensor) -> tuple[Tensor, list[int]]:

@@ -18,8 +18,7 @@ from configs.schema import Config
 from pipeline.run_folder import RunFolder
 from retrieval import opening
 from retrieval.filters import NOTHING, Allowed
-from retrieval.index import ItemIndex
-from retrieval.sources import Ask, Source
+from retrieval.sources import Ask, Source, VectorIndex
 
 BASELINES = {
     "popularity": "popularity",
@@ -92,7 +91,7 @@ def blocks(
 
 
 def open_sources(
-    names: Sequence[str], statistics: Path, config: Config, index: ItemIndex | None = None, texts: Path | None = None
+    names: Sequence[str], statistics: Path, config: Config, index: VectorIndex | None = None, texts: Path | None = None
 ) -> dict[str, Source]:
     """Build candidate sources as the config has them.
 

@@ -32,7 +32,7 @@ from pipeline.run_folder import RunFolder
 from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
-from retrieval.storage import index_files
+from retrieval.index_folder import files_of
 from serving.item_fields import save_item_fields
 from serving.item_tokens import ItemTokens
 from serving.strings import Strings
@@ -200,9 +200,11 @@ def _write_items(folder: Path, source: BundleSource) -> None:
     Strings.of(source.item_texts).save(folder / "item_texts")
     save_item_fields(source.prepared / "item_fields.jsonl", folder)
     shutil.copyfile(source.run.stage("embed") / "item_vectors.npy", folder / "item_vectors.npy")
-    (folder / "index").mkdir()
-    for path in index_files(source.run.stage("index")):
-        shutil.copyfile(path, folder / "index" / path.name)
+    index = source.run.stage("index")
+    for path in files_of(index):
+        copy = folder / "index" / path.relative_to(index)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
     for name in ("availability.npz", "prices.npy", "vocabulary.json"):
         shutil.copyfile(source.prepared / name, folder / name)
 

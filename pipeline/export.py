@@ -19,7 +19,6 @@ from pipeline.bundle import BundleSource, write_bundle
 from pipeline.plain_export import write_plain
 from pipeline.run_folder import replace_folder
 from pipeline.stage import Outcome, Work
-from retrieval.storage import faiss_file
 from serving.golden import Shaken, golden_requests, record
 from serving.manifest import bundle_id, seal
 from serving.runtime import Runtime
@@ -43,7 +42,7 @@ def export(work: Work) -> Outcome:
         facts = write_bundle(bundle, source, key)
         _add_golden(bundle, source, facts, work.config.run.seed)
         report = verify(bundle)
-        write_plain(plain, source.item_ids, source.item_vectors, faiss_file(bundle / "index"))
+        write_plain(plain, source.item_ids, source.item_vectors, bundle / "index")
         replace_folder(bundle, root / BUNDLE)
         replace_folder(plain, root / PLAIN)
     (work.out / "export.json").write_text(json.dumps({"bundle": report.bundle, "bytes": report.bytes}, indent=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ from pipeline.run_folder import RunFolder, sha256
 from pipeline.stage import Outcome, Work
 from retrieval.index import ItemIndex
 from retrieval.promise import said
+from retrieval.sharded import ShardedIndex, shards_said
 
 GB = 10**9
 
@@ -17,20 +20,24 @@ def index(work: Work) -> Outcome:
     """Write the index and, in ``index.json``, how it was chosen."""
     settings, embedded = work.config.retrieval, work.run.stage("embed")
     vectors = np.load(embedded / "item_vectors.npy", mmap_mode="r")
-    built = ItemIndex.build(
-        np.arange(len(vectors)),
-        vectors,
-        _sample(work, "validation"),
-        fresh=_sample(work, "test"),
-        towers=towers_of(work.run),
-        target_recall=settings.target_recall,
-        at_k=settings.at_k,
-        exact_below_ms=settings.exact_below_ms,
-        budget_bytes=round(settings.index_budget_gb * GB) or None,
-        tune_for=settings.tune_for,
-        families=tuple(settings.index_families),
-        seed=work.config.run.seed,
-    )
+    queries, fresh = _sample(work, "validation"), _sample(work, "test")
+    towers = towers_of(work.run)
+    promise: dict[str, Any] = {
+        "target_recall": settings.target_recall,
+        "at_k": settings.at_k,
+        "exact_below_ms": settings.exact_below_ms,
+        "budget_bytes": round(settings.index_budget_gb * GB) or None,
+        "tune_for": settings.tune_for,
+        "families": tuple(settings.index_families),
+        "seed": work.config.run.seed,
+    }
+    ids = np.arange(len(vectors))
+    if len(vectors) > settings.shard_items:
+        shards = ShardedIndex.build(
+            work.out, ids, vectors, queries, shard_items=settings.shard_items, fresh=fresh, towers=towers, **promise
+        )
+        return Outcome([f"{len(shards):,} items of width {shards.dim}, searched on disk; {shards_said(shards)}"])
+    built = ItemIndex.build(ids, vectors, queries, fresh=fresh, towers=towers, **promise)
     built.save(work.out)
     where = "on the GPU" if built.on_gpu else "on the processor"
     told = said(built.facts["promise"])

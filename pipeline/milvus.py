@@ -36,7 +36,7 @@ def milvus(run: Path, uri: str, collection: str, fields: tuple[str, ...], kind: 
         raise InputError("Milvus needs pymilvus, which is not installed; pip install 'mercato[milvus]'")
     from pipeline.cli import run_folder_of
     from pipeline.run_folder import RunFolder
-    from retrieval.index import ItemIndex
+    from retrieval.index_folder import open_index
     from retrieval.milvus_export import export_to_milvus
 
     folder = RunFolder(run_folder_of(run))
@@ -44,7 +44,7 @@ def milvus(run: Path, uri: str, collection: str, fields: tuple[str, ...], kind: 
     with np.load(prepared / "availability.npz") as availability:
         since, until = availability["from"], availability["until"]
     found = export_to_milvus(
-        ItemIndex.load(folder.stage("index"), gpus=0),
+        open_index(folder.stage("index"), gpus=0),
         uri,
         collection,
         since,

@@ -28,7 +28,7 @@ from pipeline.index import towers_of
 from pipeline.search_terms import window_texts
 from pipeline.stage import Outcome, Work
 from retrieval.blending import blend_name, find_candidates
-from retrieval.index import ItemIndex
+from retrieval.index_folder import open_index
 from retrieval.lexical import LexicalSource
 from retrieval.opening import ASSOCIATIONS, LEXICAL, POPULARITY, TASTES
 from retrieval.sources import Source, empty
@@ -54,7 +54,7 @@ def retrieve(work: Work) -> Outcome:
         variants = read_variants(work.run.stage("ingest") / "relations.parquet", shop.items)
         np.save(work.out / VARIANTS, variants)
         lines.append(_say_variants(variants))
-    index = ItemIndex.load(work.run.stage("index"), towers=towers_of(work.run))
+    index = open_index(work.run.stage("index"), towers_of(work.run))
 
     def sources(window: str) -> dict[str, Source]:
         statistics = work.out / "statistics" / window

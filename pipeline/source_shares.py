@@ -27,7 +27,7 @@ from pipeline.retrieve import BLENDS, VARIANTS
 from pipeline.stage import Work
 from retrieval.blending import Found, Say, find_candidates
 from retrieval.filters import Allowed
-from retrieval.index import ItemIndex
+from retrieval.index_folder import open_index
 from retrieval.sources import Ask, Ranked, Source, empty
 
 CUT = 10
@@ -71,7 +71,7 @@ def measure_sources(
         return None
     sample = whole_users(requests, config.evaluate.source_requests, config.run.seed)
     requests, relevant = requests.where(sample), relevant.of(sample)
-    index = ItemIndex.load(work.run.stage("index"), towers=towers_of(work.run))
+    index = open_index(work.run.stage("index"), towers_of(work.run))
     sources = open_sources(settings.sources, statistics_folder(work.run, WINDOW), config, index=index)
     retrieved = work.run.stage("retrieve")
     written = json.loads((retrieved / BLENDS).read_text())

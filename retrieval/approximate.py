@@ -141,7 +141,7 @@ class ApproximateSearch:
             out = ~allowed.mask(items, rows)
             scores[out], items[out] = -np.inf, NO_ITEM
         scores, items = best_first(k, items, scores, scores, items)
-        return _padded((items, scores), k)
+        return padded((items, scores), k)
 
     def _neighbours(
         self, vectors: NDArray[np.float32], fetch: int, k: int, scale: float, passing: Passing
@@ -167,7 +167,7 @@ class ApproximateSearch:
         if len(excluded):
             keep = ~np.isin(items, excluded)
             items, scores = items[keep][:k], scores[keep][:k]
-        return _padded((items, scores), k)
+        return padded((items, scores), k)
 
 
 def best_first(
@@ -180,7 +180,7 @@ def best_first(
     return [column.ravel()[order] for column in columns]
 
 
-def _padded(lists: Lists, k: int) -> Lists:
+def padded(lists: Lists, k: int) -> Lists:
     """Return lists, ``[..., any]``, made as long as ``k``."""
     items, scores = lists
     missing = k - items.shape[-1]

@@ -48,6 +48,13 @@ _FACTORS = {
 }
 """Neighbours fetched for each that is asked for: those of a compressed family are out of order."""
 
+MOST_NODES = 64
+"""Of a graph kept in view at most, for each item of a list."""
+_STEP = 1.25
+"""By which an effort grows where it misses a promise."""
+_MOST_FETCHED = 32.0
+"""Neighbours fetched for one at most, by structures whose codes are compressed."""
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -86,7 +93,7 @@ class Structure:
 
     def last_reach(self, at_k: int) -> int:
         """Return the reach beyond which it makes no sense to look."""
-        return max(1, self.cells // 2) if self.cells else 64 * at_k
+        return max(1, self.cells // 2) if self.cells else MOST_NODES * at_k
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,25 @@ def size_of(index: Any) -> int:
 def further(effort: Effort, scale: float) -> Effort:
     """Return an effort that reaches ``scale`` times as far."""
     return replace(effort, reach=int(np.ceil(effort.reach * scale)))
+
+
+def ever_further(effort: Effort, index: Any, at_k: int, family: str) -> Iterator[Effort]:
+    """Yield an effort, then ever larger ones: more cells or nodes, then more neighbours from codes.
+
+    Args:
+        effort: the first.
+        index: FAISS's, whose cells bound the reach; that of a graph is bounded by ``MOST_NODES``.
+        at_k: length of the lists.
+        family: of ``FAMILIES``.
+    """
+    yield effort
+    most = MOST_NODES * at_k if isinstance(index, faiss.IndexHNSW) else index.nlist
+    while effort.reach < most:
+        effort = replace(effort, reach=min(max(further(effort, _STEP).reach, effort.reach + 1), most))
+        yield effort
+    while family in COMPRESSED and effort.factor < _MOST_FETCHED:
+        effort = replace(effort, factor=_STEP * effort.factor)
+        yield effort
 
 
 def _cells(items: int, per_root: int) -> int:

@@ -172,10 +172,11 @@ def checked_queries(vectors: NDArray[np.floating], dim: int) -> NDArray[np.float
             "encode them with the towers that this index was built from"
         )
     # A sum is finite only if all are, so that the rows are looked at one by one only where something may be wrong.
-    wrong = () if np.isfinite(vectors.sum()) else np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(wrong):
-        raise InputError(
-            f"{len(wrong):,} of {len(vectors):,} query vectors hold NaN or infinity (first: rows "
-            f"{list(map(int, wrong[:3]))}), and nothing is near them"
-        )
+    if not np.isfinite(vectors.sum()):
+        wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(wrong):
+            raise InputError(
+                f"{len(wrong):,} of {len(vectors):,} query vectors hold NaN or infinity (first: rows "
+                f"{wrong[:3].tolist()}), and nothing is near them"
+            )
     return np.ascontiguousarray(vectors, dtype=np.float32)

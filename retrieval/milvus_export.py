@@ -17,6 +17,7 @@ from retrieval.index import ItemIndex, checked_queries
 from retrieval.milvus import ITEM, SINCE, UNTIL, VECTOR, Collection, MilvusIndex, connect
 from retrieval.promise import Promise
 from retrieval.recall import BOUND, LEAST_QUERIES, Recall, measure
+from retrieval.sharded import ShardedIndex
 
 KINDS = ("HNSW", "IVF_FLAT", "FLAT")
 _ROWS = 1000
@@ -26,7 +27,7 @@ _LINKS, _GRAPH_REACH = 32, 80
 
 
 def export_to_milvus(
-    index: ItemIndex,
+    index: ItemIndex | ShardedIndex,
     uri: str,
     name: str,
     available_from: NDArray[np.int64],
@@ -107,7 +108,7 @@ def export_to_milvus(
 def _checked(
     name: str,
     kind: str,
-    index: ItemIndex,
+    index: ItemIndex | ShardedIndex,
     fields: Mapping[str, Sequence[Any]],
     queries: NDArray[np.floating] | None,
 ) -> dict[str, DataType]:

@@ -52,10 +52,10 @@ def lower_bound(recalls: NDArray[np.floating], seed: int = 0) -> Recall:
     return Recall(float(recalls.mean()), float(np.percentile(means, 5.0)), len(recalls))
 
 
-def true_last(
+def best_scores(
     catalogue: Catalogue, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Return what the k-th best item scores, ``[queries]``, less float32 rounding; the last where there are fewer.
+    """Return what the best items score, ``[queries, k]`` and best first, by exact search; fewer where there are fewer.
 
     Args:
         catalogue: whose tombstones do not count.
@@ -66,11 +66,18 @@ def true_last(
     mask = catalogue.alive if mask is None else mask & catalogue.alive
     vectors = catalogue.vectors if mask.all() else catalogue.vectors[mask]
     k = min(k, len(vectors))
-    last = np.empty(len(queries), dtype=np.float32)
+    scores = np.empty((len(queries), k), dtype=np.float32)
     for start in range(0, len(queries), _BLOCK):
         part = slice(start, start + _BLOCK)
-        scores, _ = faiss.knn(queries[part], vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
-        last[part] = scores[:, -1]
+        scores[part], _ = faiss.knn(queries[part], vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
+    return scores
+
+
+def true_last(
+    catalogue: Catalogue, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Return what the k-th best item scores, ``[queries]``, less float32 rounding; arguments as of ``best_scores``."""
+    last = best_scores(catalogue, queries, k, mask)[:, -1]
     return (last - 2.0 * catalogue.rounding(queries)).astype(np.float32)
 
 

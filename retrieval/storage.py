@@ -147,6 +147,11 @@ def faiss_file(folder: Path) -> Path:
     return folder / str(_read_facts(folder)["files"][ITEMS])
 
 
+def ids_file(folder: Path) -> Path:
+    """Return the file of the item ids by row, ``NO_ITEM`` where a row has none, of the index in force."""
+    return folder / str(_read_facts(folder)["files"][IDS])
+
+
 def index_files(folder: Path) -> list[Path]:
     """Return the files of the index in force in ``folder``."""
     return [*(folder / name for name in _read_facts(folder)["files"].values()), folder / FACTS]

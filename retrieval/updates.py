@@ -13,8 +13,7 @@ to build again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import faiss as typed_faiss
@@ -25,7 +24,7 @@ from commerce.columns import NO_ITEM
 from configs.errors import InputError
 from retrieval.approximate import ApproximateSearch
 from retrieval.catalogue import Catalogue, checked_items
-from retrieval.families import COMPRESSED, Effort, further
+from retrieval.families import Effort, ever_further
 from retrieval.index import ItemIndex, checked_queries
 from retrieval.recall import LEAST_QUERIES, measure
 from retrieval.storage import vectors_of
@@ -35,12 +34,6 @@ faiss: Any = typed_faiss
 
 COMPACT_SHARE = 0.2
 """Of rows that are tombstones, beyond which an update compacts."""
-_STEP = 1.25
-"""By which the reach grows where the promise is missed."""
-_MOST_NODES = 64
-"""Of a graph kept in view at most, for each item of a list."""
-_MOST_FETCHED = 32.0
-"""Neighbours fetched for one at most, by structures whose codes are compressed."""
 
 
 def upsert(
@@ -123,6 +116,8 @@ def _updated(
     gpus: int | None,
 ) -> ItemIndex:
     """Return the index with ``gone`` made tombstones and ``changed`` put behind."""
+    if not index.exact:
+        queries = _measurable(index, queries)  # before vectors are copied
     before = index.catalogue
     kept = np.where(np.isin(before.ids, gone), NO_ITEM, before.ids)
     rows = Catalogue(np.concatenate([kept, changed.ids]), np.concatenate([before.vectors, changed.vectors]))
@@ -136,16 +131,8 @@ def _updated(
         facts["updates"] = {name: so_far[name] + counts[name] for name in counts}
         return ItemIndex(Catalogue(living.ids, vectors_of(flat)), flat, facts, gpus)
 
+    assert queries is not None
     told = index.facts["promise"]
-    if queries is None or len(queries) < LEAST_QUERIES:
-        raise InputError(
-            f"{0 if queries is None else len(queries)} queries came to measure the recall of the new state by, "
-            f"{LEAST_QUERIES} are needed; give vectors of recent requests' users"
-        )
-    queries = checked_queries(queries, index.dim)
-    lists = getattr(index.host, "invlists", None)  # a graph has none
-    if lists is not None and isinstance(faiss.downcast_InvertedLists(lists), faiss.OnDiskInvertedLists):
-        raise InputError("an index whose lists stay on disk cannot be changed; load it without mapped=True and save it")
     host = faiss.clone_index(index.host)
     if 1.0 - rows.items / len(rows) > compact_share:
         rows, counts["compactions"] = _living(rows), 1
@@ -158,6 +145,23 @@ def _updated(
     return ItemIndex(rows, host, facts, gpus)
 
 
+def _measurable(index: ItemIndex, queries: NDArray[np.floating] | None) -> NDArray[np.float32]:
+    """Return the queries as FAISS takes them.
+
+    Raises:
+        InputError: for too few of them, or an index that cannot be changed.
+    """
+    if queries is None or len(queries) < LEAST_QUERIES:
+        raise InputError(
+            f"{0 if queries is None else len(queries)} queries came to measure the recall of the new state by, "
+            f"{LEAST_QUERIES} are needed; give vectors of recent requests' users"
+        )
+    lists = getattr(index.host, "invlists", None)  # a graph has none
+    if lists is not None and isinstance(faiss.downcast_InvertedLists(lists), faiss.OnDiskInvertedLists):
+        raise InputError("an index whose lists stay on disk cannot be changed; load it without mapped=True and save it")
+    return checked_queries(queries, index.dim)
+
+
 def _living(rows: Catalogue) -> Catalogue:
     """Return a catalogue without its tombstones, in order of id."""
     alive = np.flatnonzero(rows.alive)
@@ -168,7 +172,7 @@ def _living(rows: Catalogue) -> Catalogue:
 def _kept(rows: Catalogue, host: Any, told: dict[str, Any], queries: NDArray[np.float32]) -> dict[str, Any]:
     """Return the effort that keeps the promise, from the present one on, and the recall that it gives."""
     k = told["at_k"]
-    for effort in _efforts(Effort(told["reach"], told["factor"]), host, k, told["family"]):
+    for effort in ever_further(Effort(told["reach"], told["factor"]), host, k, told["family"]):
         search = ApproximateSearch(rows, host, effort, k, told["pushes"])
         recall = measure(search, rows, queries, k, told["seed"])
         if recall.low >= told["target_recall"]:
@@ -178,15 +182,3 @@ def _kept(rows: Catalogue, host: Any, told: dict[str, Any], queries: NDArray[np.
         f"{effort.reach} and {effort.factor:g} fetched for one it is {recall.mean:.4f} (at least {recall.low:.4f}) on "
         f"{recall.queries:,} queries; the former index stays in force, build it anew with `mercato index CONFIG`"
     )
-
-
-def _efforts(effort: Effort, host: Any, k: int, family: str) -> Iterator[Effort]:
-    """Yield the present effort, then ever larger ones: more cells or nodes, then more neighbours from codes."""
-    yield effort
-    most = _MOST_NODES * k if isinstance(host, faiss.IndexHNSW) else host.nlist
-    while effort.reach < most:
-        effort = replace(effort, reach=min(max(further(effort, _STEP).reach, effort.reach + 1), most))
-        yield effort
-    while family in COMPRESSED and effort.factor < _MOST_FETCHED:
-        effort = replace(effort, factor=_STEP * effort.factor)
-        yield effort

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval import opening
-from retrieval.index import ItemIndex
+from retrieval.index_folder import open_index
 from retrieval.sources import Source, VectorIndex
 from serving.manifest import BundleError
 
@@ -44,5 +44,5 @@ def open_sources(folder: Path, settings: Mapping[str, Any], vectors: VectorIndex
         repeats_targets=settings["repeats_targets"],
         repeats_others=settings["repeats_others"],
         repeats_halflife_days=settings["repeats_halflife_days"],
-        index=lambda: vectors or ItemIndex.load(folder / "index"),
+        index=lambda: vectors or open_index(folder / "index"),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import plotly.graph_objects as go
 from pipeline.report.figure import Figure, Table, make_figure
 from pipeline.report.look import FAINT
 from pipeline.run_folder import RunFolder
+from retrieval.index_folder import read_facts
 
 # One for each family of retrieval.families; colours and marks as those of systems, dark enough on white.
 _LOOKS = {
@@ -37,7 +37,7 @@ class IndexChoice:
 
 def read_index_choice(run: RunFolder) -> IndexChoice | None:
     """Return what ``index.json`` tells of the choice; None for an index that was never asked for a promise."""
-    facts = json.loads((run.stage("index") / "index.json").read_text(encoding="utf-8"))
+    facts, whole = read_facts(run.stage("index"))
     told: dict[str, Any] | None = facts.get("promise")
     if told is None:
         return None
@@ -45,9 +45,28 @@ def read_index_choice(run: RunFolder) -> IndexChoice | None:
     return IndexChoice(
         exact=bool(facts["exact"]),
         why=told["why"],
-        terms=_terms(facts, told),
+        terms=_terms(facts, told) | _whole_terms(whole),
         figure=_front(told, front) if front else None,
     )
+
+
+def _whole_terms(whole: dict[str, Any] | None) -> dict[str, str]:
+    """Return what is true of all shards together, in the place of what is true of the first; nothing where none are."""
+    if whole is None:
+        return {}
+    terms = {
+        "Shards": f"{whole['shards']:,} of {whole['items']:,} items in all; but for recall, this is the first",
+        "Promise": f"recall@{whole['promise']['at_k']} of {whole['promise']['target_recall']:g}",
+    }
+    return terms | _recalls(whole)
+
+
+def _recalls(told: dict[str, Any]) -> dict[str, str]:
+    return {
+        title: f"{told[name]['mean']:.4f}, surely {told[name]['low']:.4f}, on {told[name]['queries']:,} requests"
+        for name, title in (("validation", "Recall, validation window"), ("fresh", "Recall, test window"))
+        if told.get(name)
+    }
 
 
 def _terms(facts: dict[str, Any], told: dict[str, Any]) -> dict[str, str]:
@@ -56,10 +75,7 @@ def _terms(facts: dict[str, Any], told: dict[str, Any]) -> dict[str, str]:
         "Promise": f"recall@{told['at_k']} of {told['target_recall']:g}, tuned for {told['tune_for']}",
         "Answers by": told["structure"],
     }
-    for name, title in (("validation", "Recall, validation window"), ("fresh", "Recall, test window")):
-        if told.get(name):
-            one = told[name]
-            terms[title] = f"{one['mean']:.4f}, surely {one['low']:.4f}, on {one['queries']:,} requests"
+    terms |= _recalls(told)
     if "latency_ms" in told:
         terms["One request"] = f"{told['latency_ms']:.3f} ms; exact search {told['exact']['latency_ms']:.3f} ms"
         terms["Batches"] = (

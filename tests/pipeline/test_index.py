@@ -1,12 +1,16 @@
-import json
+import subprocess
+import sys
 
 import numpy as np
 
 from configs.schema import Config
 from pipeline.index import index, towers_of
+from pipeline.plain_export import write_plain
+from pipeline.report.index_choice import read_index_choice
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
 from retrieval.index import ItemIndex
+from retrieval.index_folder import open_index, read_facts
 from tests.retrieval.clusters import draw
 
 
@@ -25,7 +29,7 @@ def run(root, **retrieval):
     folder = RunFolder(root)
     outcome = index(Work(config, folder, folder.open_temporary("index"), "index", "key"))
     folder.commit("index", folder.temporary("index"), {})
-    return folder, outcome.lines, json.loads((root / "index" / "index.json").read_text())
+    return folder, outcome.lines, read_facts(root / "index")[0]
 
 
 def test_the_promise_of_the_config_is_kept_with_users_of_both_windows(tmp_path, monkeypatch):
@@ -40,6 +44,29 @@ def test_the_promise_of_the_config_is_kept_with_users_of_both_windows(tmp_path, 
     assert len(lines) == 1
     assert "for a promise of 0.9" in lines[0]
     assert not ItemIndex.load(folder.stage("index"), towers=towers_of(folder)).exact
+
+
+def test_a_large_catalogue_is_divided_into_shards_that_answer_as_one_index(tmp_path):
+    folder, lines, _ = run(tmp_path, shard_items=1000, at_k=20, target_recall=1.0)
+    assert "3,000 items of width 16, searched on disk; 3 shards (Flat): recall@20 1.0000" in lines[0]
+    opened = open_index(folder.stage("index"), towers_of(folder))
+    vectors, _, test = draw(3000, 16, 200)
+    whole = ItemIndex.build(np.arange(3000), vectors, gpus=0).search(test, 20)
+    for found, right in zip(opened.search(test, 20), whole, strict=True):
+        assert found.tolist() == right.tolist()
+    choice = read_index_choice(folder)
+    assert choice.terms["Shards"].startswith("3 of 3,000 items in all")
+    assert choice.terms["Recall, test window"] == "1.0000, surely 1.0000, on 200 requests"
+
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    names = [f"item {code}" for code in range(3000)]
+    write_plain(plain, names, vectors, folder.stage("index"))
+    told = subprocess.run(
+        [sys.executable, plain / "read.py", "item 7", "5"], capture_output=True, text=True, check=True
+    )
+    nearest = ItemIndex.build(np.arange(3000), vectors, gpus=0).search(vectors[7:8], 5)[0][0]
+    assert [line.split("  ")[1] for line in told.stdout.splitlines()] == [names[code] for code in nearest]
 
 
 def test_a_small_catalogue_stays_exact_and_is_told_why(tmp_path):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from configs.errors import InputError
 from retrieval.filters import Allowed
 from retrieval.index import ItemIndex
-from retrieval.sharded import ShardedIndex
+from retrieval.index_folder import files_of, open_index
+from retrieval.sharded import ShardedIndex, share
 from tests.retrieval.clusters import draw
 
 VECTORS, QUERIES, FRESH = draw(4000, 16, 60)
@@ -48,13 +49,58 @@ def sharded(request, tmp_path_factory):
 
 def test_the_whole_keeps_the_promise_of_its_shards_on_queries_it_never_saw(sharded):
     index = ShardedIndex.load(sharded, "t1")
-    assert [len(shard) for shard in index.shards] == [1333, 1333, 1334]
+    assert [len(shard) for shard in index.shards] == [1334, 1333, 1333]
     assert index.facts["validation"]["low"] >= 0.9
     truth = ItemIndex.build(np.arange(4000), VECTORS, gpus=0).search(FRESH, 10)[0]
     found = index.search(FRESH, 10)[0]
     recall = np.mean([len(np.intersect1d(*rows)) / 10 for rows in zip(truth, found, strict=True)])
     assert index.facts["fresh"]["mean"] == pytest.approx(recall, abs=1e-6)
     assert recall >= 0.9 - 0.01
+
+
+def test_a_shard_is_built_for_its_share_of_a_list_and_a_margin(sharded):
+    # Ten items over three shards: 3.33 each, and four standard deviations of 1.49.
+    assert share(10, 3) == 10
+    assert share(100, 5) == 36
+    assert share(7, 1) == 7
+    index = ShardedIndex.load(sharded)
+    assert [shard.facts["promise"]["at_k"] for shard in index.shards] == [10, 10, 10]
+
+
+def test_a_list_that_lies_in_one_shard_is_found_whole(tmp_path):
+    # 40 items near the query, all of which chance gave to one shard; each is asked for 14 + 4 x 2.7 at first.
+    near = np.sort(np.array_split(np.random.default_rng([0, 9]).permutation(4000), 4)[2])[:40]
+    vectors = VECTORS.copy()
+    vectors[near] = FRESH[0] + np.linspace(0.01, 0.02, 40)[:, None] * np.ones(16)
+    index = ShardedIndex.build(
+        tmp_path, np.arange(4000), vectors, QUERIES, shard_items=1000, target_recall=1.0, at_k=40, gpus=0
+    )
+    assert share(40, 4) < 40
+    assert sorted(index.search(5 * FRESH[:1], 40)[0][0]) == near.tolist()
+
+
+def test_shards_look_further_where_the_whole_misses_the_promise(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("retrieval.promise.seconds_per_query", lambda searches, *_: [1.0] + [0.5] * (len(searches) - 1))
+        # Each shard promises little and the whole much, as where the queries that a shard was built by tell nothing.
+        built = ItemIndex.build
+        patch.setattr(ItemIndex, "build", lambda *args, **promise: built(*args, **{**promise, "target_recall": 0.3}))
+        index = ShardedIndex.build(
+            tmp_path, np.arange(4000), VECTORS, QUERIES, shard_items=1000, at_k=40, target_recall=0.95, gpus=0,
+            families=("ivf-flat",),
+        )  # fmt: skip
+    assert index.facts["further"] > 0
+    assert index.facts["validation"]["low"] >= 0.95
+    again = ShardedIndex.load(tmp_path)
+    assert again.recall(QUERIES, 40).mean == pytest.approx(index.facts["validation"]["mean"], abs=1e-9)
+
+
+def test_an_index_of_either_kind_is_opened_and_its_files_are_told(tmp_path, sharded):
+    ItemIndex.build(np.arange(4000), VECTORS).save(tmp_path)
+    assert isinstance(open_index(tmp_path), ItemIndex)
+    assert isinstance(open_index(sharded, "t1"), ShardedIndex)
+    assert sorted(files_of(tmp_path)) == sorted(tmp_path.iterdir())
+    assert sorted(files_of(sharded)) == sorted(path for path in sharded.rglob("*") if path.is_file())
 
 
 def test_lists_on_disk_answer_as_lists_in_memory(sharded):
