@@ -101,6 +101,35 @@ def count_popularity(events: ir.Table, items: int, targets: Mapping[str, float],
     return counts
 
 
+def count_popularity_by(
+    events: ir.Table, segment: NDArray[np.integer], targets: Mapping[str, float], days: float
+) -> Edges:
+    """Return the same counts among the users of each segment: edges from a segment to its items, most chosen first.
+
+    Args:
+        events: as ``counted_events`` gives them.
+        segment: ``[users]``, codes from 0; users of segment 0 (``features.UNKNOWN``) are not counted by themselves.
+        targets: action -> weight.
+        days: as for ``last_days``.
+    """
+    weights = {ACTION_CODES[action]: weight for action, weight in targets.items()}
+    chosen = last_days(events.filter(events.action.isin(list(weights))), days)
+    once = chosen.select("user", "item", "action").distinct().to_pyarrow()
+    weight_of = np.zeros(len(ACTION_CODES), dtype=np.float32)
+    weight_of[list(weights)] = list(weights.values())
+    of = segment[once["user"].to_numpy()].astype(np.int64)
+    known = of > 0
+    items = once["item"].to_numpy().astype(np.int64)[known]
+    width = int(items.max(initial=-1)) + 1
+    pairs, place = np.unique(of[known] * width + items, return_inverse=True)
+    counts = np.bincount(place, weight_of[once["action"].to_numpy()[known]], minlength=len(pairs)).astype(np.float32)
+    source, other = np.divmod(pairs, max(1, width))
+    order = np.lexsort((other, -counts, source))
+    offsets = np.zeros(int(segment.max(initial=0)) + 2, dtype=np.int64)
+    np.cumsum(np.bincount(source, minlength=len(offsets) - 1), out=offsets[1:])
+    return Edges(offsets, other[order].astype(np.int32), counts[order])
+
+
 def count_associations(
     events: ir.Table, items: int, *, reach: int, days: float, forward: float, neighbours: int
 ) -> Edges:

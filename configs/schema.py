@@ -450,6 +450,11 @@ class RetrievalConfig:
     """Weights kept per item in ``tastes``."""
     popularity_days: float = 30.0
     """Days, up to the last one counted, over which popularity is counted; 0 counts everything before the window."""
+    popularity_by: str = ""
+    """One of ``data.user_categorical`` (region, say): ``popularity`` then is what users of the same category chose,
+    mixed with what all did. Empty: the same for everybody, as the baseline ``popularity`` always is."""
+    popularity_prior: float = 500.0
+    """Choices of all users that those of a category are mixed with: one with few of its own is much like the whole."""
     repeats_halflife_days: float = 80.0
     """Days after which an event of the user's own counts half in ``repeats``."""
     repeats_others: float = 0.1
@@ -495,6 +500,7 @@ class RetrievalConfig:
         lengths = ("associations_halflife", "repeats_halflife_days", "associations_forward", "tastes_ridge")
         above("retrieval", self, 0, lengths)
         at_least("retrieval", self, 0, ("rank_constant", "associations_days", "popularity_days", "repeats_others"))
+        above("retrieval", self, 0, ("popularity_prior",))
 
 
 @dataclass
@@ -691,6 +697,7 @@ class Config:
         items = (*data.item_categorical, *data.item_numeric, *((data.item_category,) if data.item_category else ()))
         known = dict.fromkeys([*(f"user:{name}" for name in users), *(f"item:{name}" for name in items)])
         some_of("evaluate", self.evaluate, "segments", tuple(known))
+        one_of("retrieval", self.retrieval, "popularity_by", ("", *data.user_categorical))
         groups = (*data.item_categorical, *((data.item_category,) if data.item_category else ()))
         one_of("evaluate", self.evaluate, "item_group", tuple(dict.fromkeys(["", *groups])))
         if self.text.vectors == "disk" and self.towers.tuning != "frozen":

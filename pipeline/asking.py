@@ -42,6 +42,8 @@ class Shop:
     """Search terms by query code."""
     targets: Mapping[str, float]
     """Action -> weight."""
+    profiles: NDArray[np.int32]
+    """``[users, features]``: category codes of declared features."""
 
     @classmethod
     def open(cls, prepared: Path, targets: Mapping[str, float]) -> Shop:
@@ -49,7 +51,8 @@ class Shop:
         with np.load(prepared / "availability.npz") as availability:
             start, stop = availability["from"], availability["until"]
         queries = pq.read_table(prepared / "queries.parquet").sort_by("query")["text"].to_pylist()
-        return cls(Histories.open(prepared / "histories"), start, stop, queries, targets)
+        profiles = np.load(prepared / "users_features" / "categorical.npy", mmap_mode="r")
+        return cls(Histories.open(prepared / "histories"), start, stop, queries, targets, profiles)
 
     @property
     def items(self) -> int:
@@ -81,6 +84,7 @@ def blocks(
             vectors=np.zeros((len(events), 0), np.float32) if vectors is None else np.asarray(vectors[rows]),
             time=moment,
             queries=["" if code == NO_QUERY else shop.queries[code] for code in requests.query[rows]],
+            profile=np.asarray(shop.profiles[requests.user[rows]]),
         )
         excluded = [NOTHING] * len(events)
         if filter_seen:
@@ -91,7 +95,13 @@ def blocks(
 
 
 def open_sources(
-    names: Sequence[str], statistics: Path, config: Config, index: VectorIndex | None = None, texts: Path | None = None
+    names: Sequence[str],
+    statistics: Path,
+    config: Config,
+    index: VectorIndex | None = None,
+    texts: Path | None = None,
+    *,
+    baselines: bool = False,
 ) -> dict[str, Source]:
     """Build candidate sources as the config has them.
 
@@ -101,6 +111,7 @@ def open_sources(
         config: whole.
         index: for ``vectors``.
         texts: ``item_texts.parquet``, where ``lexical`` is to index it instead of reading its index in ``statistics``.
+        baselines: whether they are to be compared with: popularity then is the same for everybody.
     """
     settings = config.retrieval
     return opening.open_sources(
@@ -112,7 +123,15 @@ def open_sources(
         repeats_halflife_days=settings.repeats_halflife_days,
         index=None if index is None else lambda: index,
         texts=None if texts is None else lambda: pq.read_table(texts).sort_by("item")["text"].to_pylist(),
+        popularity_column=None if baselines else popularity_column(config),
+        popularity_prior=settings.popularity_prior,
     )
+
+
+def popularity_column(config: Config) -> int | None:
+    """Return the place, among the users' declared categories, of the one that ``popularity`` tells users apart by."""
+    by = config.retrieval.popularity_by
+    return config.data.user_categorical.index(by) if by else None
 
 
 def statistics_folder(run: RunFolder, window: str) -> Path:

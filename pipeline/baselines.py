@@ -21,7 +21,11 @@ def rank_baselines(work: Work, terms: Terms, shop: Shop) -> dict[str, Lists]:
     baselines = [name for name in config.evaluate.baselines if name != "bm25" or has_queries]
     statistics = statistics_folder(work.run, "test")
     sources = open_sources(
-        [BASELINES[name] for name in baselines], statistics, config, texts=prepared / "item_texts.parquet"
+        [BASELINES[name] for name in baselines],
+        statistics,
+        config,
+        texts=prepared / "item_texts.parquet",
+        baselines=True,
     )
     lists = {name: empty(len(terms.requests), terms.depth) for name in baselines}
     asked = blocks(shop, terms.requests, None, filter_seen=bool(terms.seen_by), size=config.retrieval.block)

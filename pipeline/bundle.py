@@ -22,6 +22,7 @@ from learning.encode import folder_vectors
 from learning.encoder_folder import EncoderFolder
 from learning.language_model import TextEncoder, load_text_encoder
 from learning.tokens import load_tokenizer
+from pipeline.asking import popularity_column
 from pipeline.encoders import towers_encoder
 from pipeline.graph_file import FILE as GRAPH_FILE
 from pipeline.graphs import export_graph
@@ -292,6 +293,8 @@ def _settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
         "repeats_targets": dict(config.prepare.targets),
         "repeats_others": retrieval.repeats_others,
         "repeats_halflife_days": retrieval.repeats_halflife_days,
+        "popularity_column": popularity_column(config),
+        "popularity_prior": retrieval.popularity_prior,
         "filter_seen": config.evaluate.filter_seen,
         "targets": list(config.evaluate.targets or config.prepare.targets),
         "history_actions": list(config.prepare.history_actions),

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from commerce.associations import count_associations, count_popularity, counted_events
+from commerce.associations import count_associations, count_popularity, count_popularity_by, counted_events
 from commerce.candidates import CandidateWriter
 from commerce.columns import NO_ITEM
 from commerce.metrics import Relevant
@@ -22,7 +22,7 @@ from commerce.tastes import count_tastes
 from commerce.variants import read_variants
 from commerce.warehouse import open_warehouse
 from configs.schema import EvaluateConfig
-from pipeline.asking import Shop, blocks, open_sources
+from pipeline.asking import Shop, blocks, open_sources, popularity_column
 from pipeline.graph_file import FILE, write_graph
 from pipeline.index import towers_of
 from pipeline.search_terms import window_texts
@@ -30,7 +30,7 @@ from pipeline.stage import Outcome, Work
 from retrieval.blending import blend_name, find_candidates
 from retrieval.index_folder import open_index
 from retrieval.lexical import LexicalSource
-from retrieval.opening import ASSOCIATIONS, LEXICAL, POPULARITY, TASTES
+from retrieval.opening import ASSOCIATIONS, LEXICAL, POPULARITY, POPULARITY_BY, TASTES
 from retrieval.sources import Source, empty
 from retrieval.weights import CUT, Blend, learn_blends
 
@@ -97,6 +97,10 @@ def _count(work: Work, shop: Shop) -> list[str]:
         folder.mkdir(parents=True)
         events = counted_events(warehouse, shop.histories, learned[window], scratch / f"{window}.parquet")
         np.save(folder / POPULARITY, count_popularity(events, shop.items, targets, settings.popularity_days))
+        column = popularity_column(work.config)
+        if column is not None:
+            segment = np.asarray(shop.profiles[:, column])
+            count_popularity_by(events, segment, targets, settings.popularity_days).save(folder / POPULARITY_BY)
         edges = count_associations(
             events,
             shop.items,

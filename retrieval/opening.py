@@ -12,6 +12,7 @@ from retrieval.sources import (
     AssociationSource,
     PopularitySource,
     RepeatSource,
+    Segments,
     Source,
     TasteSource,
     VectorIndex,
@@ -20,6 +21,7 @@ from retrieval.sources import (
 )
 
 ASSOCIATIONS, POPULARITY, TASTES, LEXICAL = "associations.npz", "popularity.npy", "tastes.npz", "lexical"
+POPULARITY_BY = "popularity_by.npz"
 """Files, and for ``lexical`` a folder, of what was counted for a window."""
 
 
@@ -33,6 +35,8 @@ def open_sources(
     repeats_halflife_days: float,
     index: Callable[[], VectorIndex] | None = None,
     texts: Callable[[], Sequence[str]] | None = None,
+    popularity_column: int | None = None,
+    popularity_prior: float = 0.0,
 ) -> dict[str, Source]:
     """Build the sources named; what one needs is only read where it is named.
 
@@ -46,6 +50,8 @@ def open_sources(
         index: opens the item index.
         texts: reads the items' texts, by item code, where ``lexical`` is to index them anew; else its index is read
             from ``statistics``.
+        popularity_column: of the declared feature by which ``popularity`` tells users apart; None: not at all.
+        popularity_prior: as ``Segments.prior``.
 
     Raises:
         ValueError: for a name that is not known, or a source that lacks what it needs.
@@ -62,11 +68,18 @@ def open_sources(
 
         return LexicalSource.load(statistics / LEXICAL) if texts is None else LexicalSource.build(texts())
 
+    def popularity() -> Source:
+        counts = np.load(statistics / POPULARITY, allow_pickle=False)
+        if popularity_column is None:
+            return PopularitySource(counts)
+        segments = Segments(Edges.load(statistics / POPULARITY_BY), popularity_column, popularity_prior)
+        return PopularitySource(counts, segments)
+
     builders: dict[str, Callable[[], Source]] = {
         "vectors": vectors,
         "associations": lambda: AssociationSource(Edges.load(statistics / ASSOCIATIONS), associations_halflife),
         "repeats": lambda: RepeatSource(action_weights(repeats_targets, repeats_others), repeats_halflife_days),
-        "popularity": lambda: PopularitySource(np.load(statistics / POPULARITY, allow_pickle=False)),
+        "popularity": popularity,
         "tastes": lambda: TasteSource(Edges.load(statistics / TASTES)),
         "lexical": lexical,
     }

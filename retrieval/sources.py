@@ -40,6 +40,8 @@ class Ask:
     """``[requests]``: microseconds UTC."""
     queries: Sequence[str]
     """Search terms, empty without."""
+    profile: NDArray[np.int32] | None = None
+    """``[requests, features]``: category codes of the users' declared features, 0 where unknown; None: all are."""
 
     def __len__(self) -> int:
         return len(self.events)
@@ -47,7 +49,8 @@ class Ask:
     def of(self, rows: NDArray[np.integer]) -> Ask:
         """Return the requests ``rows``, in that order."""
         events, queries = [self.events[row] for row in rows], [self.queries[row] for row in rows]
-        return Ask(events, self.vectors[rows], self.time[rows], queries)
+        profile = None if self.profile is None else self.profile[rows]
+        return Ask(events, self.vectors[rows], self.time[rows], queries, profile)
 
 
 class Source(Protocol):
@@ -147,21 +150,55 @@ class RepeatSource:
 
 
 @dataclass(frozen=True)
+class Segments:
+    """What users of each category of one declared feature chose."""
+
+    counts: Edges
+    """From a category's code to the items that its users chose; code 0, unknown, has none."""
+    column: int
+    """Of the feature in ``Ask.profile``."""
+    prior: float
+    """Choices of all users that a segment's own are mixed with: a small segment is much like the whole."""
+
+    def smoothed(self, counts: NDArray[np.float32], segment: int) -> NDArray[np.float32]:
+        """Return ``[items]``: a segment's shares, with a Dirichlet prior around those of all, as counts of all users.
+
+        Args:
+            counts: ``[items]``, of all users.
+            segment: code of the category.
+        """
+        span = slice(self.counts.offsets[segment], self.counts.offsets[segment + 1])
+        total = float(counts.sum())
+        own = counts.astype(np.float64) * (self.prior / max(total, 1e-9))
+        np.add.at(own, self.counts.other[span], self.counts.weight[span])
+        smoothed: NDArray[np.float32] = (own * (total / max(float(own.sum()), 1e-9))).astype(np.float32)
+        return smoothed
+
+
+@dataclass(frozen=True)
 class PopularitySource:
-    """The items that most users chose, the same for everybody."""
+    """The items that most users chose: of all users, or of those who are like this one."""
 
     counts: NDArray[np.float32]
     """``[items]``; items counted 0 are not offered."""
-
-    def __post_init__(self) -> None:
-        order = np.lexsort((np.arange(len(self.counts)), -self.counts))
-        object.__setattr__(self, "_order", order[self.counts[order] > 0].astype(np.int32))
+    segments: Segments | None = None
+    """None: the same for everybody."""
 
     def __call__(self, ask: Ask, k: int, allowed: Allowed) -> Ranked:
-        """Go down the one list until every request has ``k`` items that it may be shown."""
-        order: NDArray[np.int32] = self._order  # type: ignore[attr-defined]
+        """Go down the list of each segment until every request has ``k`` items that it may be shown."""
         ranked = empty(len(ask), k)
-        unsure, reach = np.arange(len(ask)), min(2 * k, len(order))
+        of = np.zeros(len(ask), dtype=np.int64)
+        if self.segments is not None and ask.profile is not None:
+            of = ask.profile[:, self.segments.column].astype(np.int64)
+            of[of >= self.segments.counts.items] = 0
+        for segment in np.unique(of):
+            self._go_down(ranked, np.flatnonzero(of == segment), int(segment), k, allowed)
+        return ranked
+
+    def _go_down(self, ranked: Ranked, unsure: NDArray[np.int64], segment: int, k: int, allowed: Allowed) -> None:
+        """Fill the rows ``unsure``, whose users are of one segment."""
+        order, counts = self._lists(segment)
+        reach = min(2 * k, len(order))
         while len(unsure):
             head = np.broadcast_to(order[:reach], (len(unsure), reach))
             shown = allowed.mask(head, unsure)
@@ -169,9 +206,19 @@ class PopularitySource:
             for row, keep in zip(unsure[sure], shown[sure], strict=True):
                 items = order[:reach][keep][:k]
                 ranked[0][row, : len(items)] = items
-                ranked[1][row, : len(items)] = self.counts[items]
+                ranked[1][row, : len(items)] = counts[items]
             unsure, reach = unsure[~sure], min(4 * reach, len(order))
-        return ranked
+
+    def _lists(self, segment: int) -> Ranked:
+        """Return the items offered to a segment, best first, and the scores of all; made when first asked for."""
+        known: dict[int, Ranked] = self.__dict__.setdefault("_known", {})
+        if segment not in known:
+            counts = self.counts
+            if self.segments is not None and segment:
+                counts = self.segments.smoothed(self.counts, segment)
+            order = np.lexsort((np.arange(len(counts)), -counts))
+            known[segment] = order[counts[order] > 0].astype(np.int32), counts
+        return known[segment]
 
 
 def empty(requests: int, k: int) -> Ranked:

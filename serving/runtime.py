@@ -155,7 +155,9 @@ class Runtime:
         visible = self._visible(request, moment, queries)
         query = queries.code(request.query)
         vector, intents = self._place_user(with_query(visible.events, query, moment), visible.features, queries)
-        ask = Ask([visible.events], vector[None], np.array([moment]), [request.query.strip()])
+        ask = Ask(
+            [visible.events], vector[None], np.array([moment]), [request.query.strip()], visible.features.categorical
+        )
         found = self._find(ask, request)
         kept = int((found.items[0] != NO_ITEM).sum())
         items, scores, context, reranked = found.items[0, :kept], found.scores[0, :kept], "", 0

@@ -44,5 +44,7 @@ def open_sources(folder: Path, settings: Mapping[str, Any], vectors: VectorIndex
         repeats_targets=settings["repeats_targets"],
         repeats_others=settings["repeats_others"],
         repeats_halflife_days=settings["repeats_halflife_days"],
+        popularity_column=settings.get("popularity_column"),
+        popularity_prior=settings.get("popularity_prior", 1.0),
         index=lambda: vectors or open_index(folder / "index"),
     )

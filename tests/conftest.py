@@ -16,6 +16,7 @@ TINY = (
     "text.train_steps=60",
     "towers.max_epochs=2",
     "ranking.train_requests=100",
+    "retrieval.popularity_by=region",
     "evaluate.bootstrap=200",
 )
 

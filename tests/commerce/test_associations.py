@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from commerce.associations import count_associations, count_popularity, counted_events
+from commerce.associations import count_associations, count_popularity, count_popularity_by, counted_events
 from commerce.columns import ACTION_CODES, DAY, NO_ITEM
 from commerce.edges import Edges
 from commerce.histories import Histories
@@ -88,6 +88,14 @@ def test_a_user_counts_once_for_an_item_and_by_the_weight_of_the_action(count):
     log = histories([(0, 1), (0, 2), (1, 2, "cart"), (2, 3, "view")], [(0, 1), (1, 4)])
     counts = count_popularity(count(log), ITEMS, {"purchase": 1.0, "cart": 0.5}, 0)
     assert counts.tolist() == [2.0, 1.5, 0, 0, 0, 0]
+
+
+def test_popularity_is_counted_in_each_segment_of_users(count):
+    log = histories([(0, 1), (0, 2), (1, 2)], [(1, 4)], [(5, 4)], [(1, 1)])
+    counted = count_popularity_by(count(log), np.array([2, 2, 0, 1]), {"purchase": 0.5}, 0)
+    assert counted.offsets.tolist() == [0, 0, 1, 3]  # the user of segment 0, unknown, is not counted
+    assert counted.other.tolist() == [1, 1, 0]
+    assert counted.weight.tolist() == [0.5, 1.0, 0.5]
 
 
 def test_blocks_change_nothing(count, monkeypatch):

@@ -24,6 +24,8 @@ def shop(tmp_path):
         session=np.zeros(4, np.int64),
     )
     histories.save(tmp_path / "histories")
+    (tmp_path / "users_features").mkdir()
+    np.save(tmp_path / "users_features" / "categorical.npy", np.array([[2, 0], [1, 3]], np.int32))
     np.savez(tmp_path / "availability.npz", **{"from": np.zeros(4, np.int64), "until": np.array([99, 99, 99, 50])})
     pq.write_table(pa.table({"query": [1, 0], "text": ["boots", "shoes"]}), tmp_path / "queries.parquet")
     return Shop.open(tmp_path, {"purchase": 1.0})
@@ -60,6 +62,7 @@ def test_a_block_holds_what_is_known_at_each_moment(shop, size):
     assert [query for _, ask, _ in parts for query in ask.queries] == ["", "shoes", "boots"]
     assert np.concatenate([ask.vectors for _, ask, _ in parts]).tolist() == vectors.tolist()
     assert np.concatenate([ask.time for _, ask, _ in parts]).tolist() == [30, 15, 60]
+    assert np.concatenate([ask.profile for _, ask, _ in parts]).tolist() == [[2, 0], [1, 3], [1, 3]]
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])

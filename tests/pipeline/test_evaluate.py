@@ -93,6 +93,8 @@ def run(tmp_path, monkeypatch):
         session=np.arange(events),
     ).save(prepared / "histories")
     requests().write(prepared / "requests.parquet")
+    (prepared / "users_features").mkdir()
+    np.save(prepared / "users_features" / "categorical.npy", np.zeros((USERS, 0), np.int32))
     cut = np.arange(1, USERS + 1) * 2
     for name in ("cuts.npz", "learned.npz"):
         np.savez(prepared / name, ranker=cut, validation=cut, test=cut)

@@ -45,6 +45,8 @@ def write_shop(root):
         session=np.zeros(SIZE * (had + 1), np.int64),
     ).save(prepared / "histories")
     end = offsets[1:] - 1
+    (prepared / "users_features").mkdir()
+    np.save(prepared / "users_features" / "categorical.npy", np.zeros((SIZE, 0), np.int32))
     np.savez(prepared / "learned.npz", **dict.fromkeys(WINDOWS, end))
     far = np.iinfo(np.int64)
     np.savez(

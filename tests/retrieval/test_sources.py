@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from commerce.columns import ACTION_CODES, DAY
 from commerce.edges import Edges
 from commerce.histories import Events
 from retrieval.filters import Allowed
-from retrieval.sources import Ask, AssociationSource, PopularitySource, RepeatSource, action_weights
+from retrieval.sources import Ask, AssociationSource, PopularitySource, RepeatSource, Segments, action_weights
 
 NAMES = ["vectors", "associations", "tastes", "repeats", "popularity", "lexical"]
 
@@ -115,3 +117,32 @@ def test_popularity_reaches_past_everything_a_user_has_had():
     allowed = Allowed(np.zeros(100, np.int64), np.full(100, 99), np.ones(2, np.int64), [most, most[:1]])
     found = lists(PopularitySource(counts)(ask([], []), 3, allowed))
     assert found == [[97, 98], [1, 2, 3]]
+
+
+# All users chose 0 six times and 1 and 2 twice each; those of category 1 chose 2 twice, those of 2 nothing.
+CHOSEN = np.array([6, 2, 2, 0], np.float32)
+BY = Edges(np.array([0, 0, 1, 1]), np.array([2], np.int32), np.array([2.0], np.float32))
+
+
+def by_segment(*categories, prior=1.0):
+    asked = replace(
+        ask(*[[] for _ in categories]), profile=np.array([[9, category] for category in categories], np.int32)
+    )
+    return PopularitySource(CHOSEN, Segments(BY, 1, prior))(asked, 4, Allowed.everything(4, len(categories)))
+
+
+def test_popularity_is_that_of_the_users_category_mixed_with_that_of_all():
+    items, scores = by_segment(1)
+    # A choice of all users, .6 and .2 and .2 of it, beside two of the category's own, scaled back to ten.
+    assert items[0].tolist() == [2, 0, 1, -1]
+    assert scores[0, :3] == pytest.approx([10 * 2.2 / 3, 10 * 0.6 / 3, 10 * 0.2 / 3])
+    assert lists(by_segment(1, prior=1000.0)) == [[0, 2, 1]]
+
+
+def test_somebody_of_no_known_category_gets_what_all_chose():
+    items, scores = by_segment(0, 2, 1, 77)  # unknown, without choices, known, newer than the counts
+    assert items[:, 0].tolist() == [0, 0, 2, 0]
+    assert scores[0].tolist() == scores[3].tolist() == [6, 2, 2, -np.inf]
+    assert scores[1, :3] == pytest.approx([6, 2, 2])
+    nobody = PopularitySource(CHOSEN, Segments(BY, 1, 1.0))(ask([]), 2, Allowed.everything(4, 1))
+    assert lists(nobody) == [[0, 1]]
