@@ -14,8 +14,9 @@ class RawTables:
     ``row`` (int64) in each is the row's place in its source, from 0, header not counted.
     """
 
-    events: ir.Table
-    """row, user_id, item_id, action, time; session_id, request_id, query, position, price, quantity (all there, null
+    events: ir.Table | None
+    """None where the shop has no log; else:
+    row, user_id, item_id, action, time; session_id, request_id, query, position, price, quantity (all there, null
     where the shop has none); then whatever else the source has."""
     items: ir.Table
     """row, item_id, available_from, available_until, price; then whatever else the source has."""

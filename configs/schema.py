@@ -41,7 +41,8 @@ class DataConfig:
     folder: str = ""
     """Folder of the ``sequences`` reader; the folder that relative table paths start from for ``tables``."""
     events: str = ""
-    """Events table: a Parquet, CSV or JSON-lines file, a folder of them, or a glob."""
+    """Events table: a Parquet, CSV or JSON-lines file, a folder of them, or a glob. ``none``: the shop has no log yet,
+    and gets a bundle that answers search terms from product texts alone."""
     items: str = ""
     """Items table, same forms."""
     users: str = ""
@@ -82,6 +83,11 @@ class DataConfig:
     """User columns read as numbers."""
     sensitive: list[str] = field(default_factory=list)
     """User columns kept out of every model, text and explanation."""
+
+    @property
+    def items_only(self) -> bool:
+        """Whether the shop has no log."""
+        return self.reader == "tables" and self.events == "none"
 
     def __post_init__(self) -> None:
         one_of("data", self, "time_unit", ("", "s", "ms", "us"))

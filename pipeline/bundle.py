@@ -41,7 +41,7 @@ from serving.user_keys import key_check
 from serving.users import UserFeatures, write_users
 from towers.module import TwoTower
 
-_VERSIONED = (
+VERSIONED = (
     "bm25s", "faiss-cpu", "faiss-gpu", "jieba", "numpy", "onnx", "onnxruntime", "tokenizers", "torch", "transformers"
 )  # fmt: skip
 
@@ -160,8 +160,8 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
 
     Returns: what the manifest says of it.
     """
-    _write_items(folder, source)
-    _write_queries(folder, source)
+    write_items(folder, source)
+    write_queries(folder, source)
     shutil.copytree(source.run.stage("retrieve") / "statistics" / "test", folder / "statistics")
     if source.config.retrieval.variants == "one":
         shutil.copyfile(source.run.stage("retrieve") / VARIANTS, folder / VARIANTS)
@@ -171,19 +171,20 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
         features = UserFeatures.open(source.prepared / "users_features")
         write_users(folder / "users", source.user_ids, key, source.histories, features)
     models = {
-        "text": _write_text_encoder(folder, source),
+        "text": write_text_encoder(folder, source),
         "user": _write_user_tower(folder, source),
         "reranker": _write_reranker(folder, source),
     }
     config, measured = source.config, json.loads((source.run.root / "metrics.json").read_text(encoding="utf-8"))
     return {
         "name": config.run.name,
+        "personalised": True,
         "mercato": version("mercato"),
         "git_commit": git_commit(),
-        "versions": versions(*_VERSIONED),
+        "versions": versions(*VERSIONED),
         "window": _window(source.histories),
         "windows": json.loads((source.prepared / "windows.json").read_text(encoding="utf-8")),
-        "settings": _settings(config, source.blends),
+        "settings": bundle_settings(config, source.blends),
         "models": models,
         "users": None
         if key is None
@@ -196,7 +197,8 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
     }
 
 
-def _write_items(folder: Path, source: BundleSource) -> None:
+def write_items(folder: Path, source: BundleSource) -> None:
+    """Write ids, texts, fields, vectors and the index of the items."""
     Strings.of(source.item_ids).save(folder / "item_ids")
     Strings.of(source.item_texts).save(folder / "item_texts")
     save_item_fields(source.prepared / "item_fields.jsonl", folder)
@@ -210,7 +212,7 @@ def _write_items(folder: Path, source: BundleSource) -> None:
         shutil.copyfile(source.prepared / name, folder / name)
 
 
-def _write_queries(folder: Path, source: BundleSource) -> None:
+def write_queries(folder: Path, source: BundleSource) -> None:
     """Write the log's search terms and their vectors; without histories nothing refers to them."""
     texts = source.query_texts if source.config.export.include_histories else []
     Strings.of(texts).save(folder / "queries")
@@ -220,7 +222,8 @@ def _write_queries(folder: Path, source: BundleSource) -> None:
     np.save(folder / "query_vectors.npy", vectors)
 
 
-def _write_text_encoder(folder: Path, source: BundleSource) -> dict[str, Any]:
+def write_text_encoder(folder: Path, source: BundleSource) -> dict[str, Any]:
+    """Write the text encoder's graph and tokenizer; return what the manifest says of them."""
     encoder = source.encoder
     load_tokenizer(encoder.path, encoder.max_tokens).save(str(folder / "tokenizer.json"))
     export_graph(
@@ -280,7 +283,7 @@ def _write_reranker(folder: Path, source: BundleSource) -> dict[str, Any] | None
     return {**limits, "features": gate["features"], "weights": source.reranker_weights}
 
 
-def _settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
+def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
     """Return the settings by which the pipeline found and ordered candidates, for the runtime to do likewise."""
     retrieval = config.retrieval
     return {

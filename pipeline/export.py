@@ -10,9 +10,10 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from configs.schema import ExportConfig
 from pipeline.bundle import BundleSource, write_bundle
@@ -38,8 +39,21 @@ def export(work: Work) -> Outcome:
     root = work.run.root
     key, made = user_key(settings, root) if settings.include_histories else (None, [])
     source = BundleSource.open(work.run, work.config)
+    return publish(work, source, lambda folder: write_bundle(folder, source, key), made)
+
+
+def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, Any]], lines: Sequence[str]) -> Outcome:
+    """Write the bundle, let it answer its golden requests, and put it and the plain export in place.
+
+    Args:
+        work: of the stage.
+        source: the run.
+        write: fills a folder with everything but the manifest, and returns what that is to say.
+        lines: to be said first.
+    """
+    root = work.run.root
     with _temporary(root, BUNDLE) as bundle, _temporary(root, PLAIN) as plain:
-        facts = write_bundle(bundle, source, key)
+        facts = write(bundle)
         _add_golden(bundle, source, facts, work.config.run.seed)
         report = verify(bundle)
         write_plain(plain, source.item_ids, source.item_vectors, bundle / "index")
@@ -47,7 +61,7 @@ def export(work: Work) -> Outcome:
         replace_folder(plain, root / PLAIN)
     (work.out / "export.json").write_text(json.dumps({"bundle": report.bundle, "bytes": report.bytes}, indent=1))
     files = [path for name in (BUNDLE, PLAIN) for path in sorted((root / name).rglob("*")) if path.is_file()]
-    return Outcome([*made, *_lines(root, report, facts["models"]["reranker"] is not None)], published=files)
+    return Outcome([*lines, *_lines(root, report, facts)], published=files)
 
 
 def user_key(settings: ExportConfig, root: Path) -> tuple[bytes, list[str]]:
@@ -102,9 +116,11 @@ def _temporary(root: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lines(root: Path, report: Report, reranker: bool) -> list[str]:
+def _lines(root: Path, report: Report, facts: dict[str, Any]) -> list[str]:
     golden = report.golden
-    order = f"the reranker in {golden.reranked} of them" if reranker else "without a reranker: the gate stayed shut"
+    order = f"the reranker in {golden.reranked} of them"
+    if facts["models"]["reranker"] is None:
+        order = "without a reranker: the gate stayed shut" if facts["personalised"] else "unpersonalised: no log"
     return [
         f"{root / BUNDLE}: bundle {bundle_id(root / BUNDLE)}, {report.files} files, {report.bytes / 1e6:,.1f} MB, "
         f"{report.items:,} items",

@@ -41,16 +41,17 @@ def ingest(work: Work) -> Outcome:
     warehouse = open_warehouse(work.config.run.threads, data.memory_gb, work.scratch())
     raw = read_tables(data, work.config.bazaar, warehouse, work.scratch())
     items = check_items(warehouse, raw.items)
+    assert raw.events is not None  # else this shop goes the way of pipeline.items_only
     checked = {"events": check_events(warehouse, raw.events, items.good), "items": items}
     if raw.users is not None:
         checked["users"] = check_users(warehouse, raw.users)
     if raw.relations is not None:
         checked["relations"] = check_relations(warehouse, raw.relations, items.good)
-    lines = raw.notes + _put_aside(checked, data.max_quarantine_share, work.out / "quarantine.parquet")
+    lines = raw.notes + put_aside(checked, data.max_quarantine_share, work.out / "quarantine.parquet")
 
     events = checked["events"].good
     users = checked["users"].good if "users" in checked else None
-    known = _known_ids(work)
+    known = known_ids(work)
     item_ids = extend_ids(warehouse, "item_ids", items.good.select(id="item_id", place="row"), known.get("item_ids"))
     user_ids = extend_ids(warehouse, "user_ids", _users_in_order(events, users), known.get("user_ids"))
     _write(item_ids.order_by("code"), work.out / "item_ids.parquet")
@@ -122,9 +123,9 @@ def coded_relations(warehouse: Backend, relations: ir.Table | None, item_ids: ir
     return pairs.order_by("item", "other", "relation")
 
 
-def _put_aside(checked: dict[str, Checked], share: float, file: Path) -> list[str]:
+def put_aside(checked: dict[str, Checked], share: float, file: Path) -> list[str]:
     """Write the quarantine file, then refuse a table with too many bad rows; return what to say."""
-    bad = ibis.union(*(part.bad for part in checked.values())) if len(checked) > 1 else checked["events"].bad
+    bad = ibis.union(*(part.bad for part in checked.values())) if len(checked) > 1 else next(iter(checked.values())).bad
     _write(bad.order_by("table", "row"), file)
     sentences = [refuse_over_share(part, share, str(file)) for part in checked.values()]
     return [sentence for sentence in sentences if sentence]
@@ -139,7 +140,7 @@ def _users_in_order(events: ir.Table, users: ir.Table | None) -> ir.Table:
     return met.union(users.select(id=users.user_id, place=users.row + after))
 
 
-def _known_ids(work: Work) -> dict[str, Path]:
+def known_ids(work: Work) -> dict[str, Path]:
     """Return the id maps of this run folder's earlier ingest, if it read the same source."""
     manifest = work.run.manifest("ingest")
     now = {"data": asdict(work.config.data), "bazaar": asdict(work.config.bazaar)}

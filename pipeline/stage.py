@@ -58,12 +58,14 @@ class Stage:
     """Sections of the config, or single settings as ``section.key``, that change its result."""
     after: tuple[str, ...]
     """Stages whose files it reads."""
+    module: str = ""
+    """Where its function is; a module of its own name where left empty."""
 
     @property
     def function(self) -> Callable[[Work], Outcome]:
         """The stage's function; imported here because torch alone takes seconds."""
-        module = self.name.replace("-", "_")
-        stage_function: Callable[[Work], Outcome] = getattr(import_module(f"pipeline.{module}"), module)
+        name = self.name.replace("-", "_")
+        stage_function: Callable[[Work], Outcome] = getattr(import_module(f"pipeline.{self.module or name}"), name)
         return stage_function
 
 
@@ -117,6 +119,18 @@ STAGES = (
     Stage("register", ("tracking",), ("train-towers", "train-ranker", "evaluate", "export")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
+ITEM_STAGES = tuple(
+    Stage(name, sections, after, module="items_only")
+    for name, sections, after in (
+        ("ingest", ("data",), ()),
+        ("prepare", ("data", "text"), ("ingest",)),
+        ("embed", ("text",), ("prepare",)),
+        ("index", (), ("embed",)),
+        ("retrieve", ("retrieval",), ("ingest", "prepare")),
+        ("export", ("export", "text", "retrieval", "run.name"), ("ingest", "prepare", "embed", "index", "retrieve")),
+    )
+)
+"""Stages of a shop without a log."""
 SHARED = ("train-towers", "embed")
 """Stages that several ranks work on together."""
 _WHERE = {"towers": ("accelerator", "devices", "nodes", "strategy")}
@@ -128,9 +142,28 @@ def run_stages(config: Config, names: Sequence[str] = NAMES, say: Callable[[str]
     _refuse_several(names)
     run = RunFolder(Path(config.run.folder))
     run.root.mkdir(parents=True, exist_ok=True)
-    for stage in STAGES:
-        if stage.name in names:
-            run_stage(stage, config, run, say)
+    for stage in _stages_of(config, names, say):
+        run_stage(stage, config, run, say)
+
+
+def _stages_of(config: Config, names: Sequence[str], say: Callable[[str], None]) -> list[Stage]:
+    """Return the stages to run; those that need a log are left out of a whole run where there is none.
+
+    Raises:
+        InputError: where nothing is left.
+    """
+    if not config.data.items_only:
+        return [stage for stage in STAGES if stage.name in names]
+    stages = [stage for stage in ITEM_STAGES if stage.name in names]
+    left_out = [name for name in NAMES if name in names and name not in {stage.name for stage in stages}]
+    if left_out and not stages:
+        raise InputError(
+            f"{', '.join(left_out)} needs a log, and this shop has none (data.events=none); set data.events, or run "
+            f"{', '.join(stage.name for stage in ITEM_STAGES)}"
+        )
+    if left_out:
+        say(f"no log (data.events=none), so these stages are left out: {', '.join(left_out)}")
+    return stages
 
 
 def run_stage(stage: Stage, config: Config, run: RunFolder, say: Callable[[str], None] = print) -> None:

@@ -102,10 +102,10 @@ class TorchModels:
         text: TextEncoder,
         tokenizer: Tokenizer,
         query_prefix: str,
-        user: UserGraph,
+        user: UserGraph | None,
         reranker: TorchReranker | None,
     ) -> None:
-        """Join the parts, which are in evaluation mode and on the processor."""
+        """Join the parts, which are in evaluation mode and on the processor; None where the bundle has no such part."""
         self._text, self._tokenizer, self._prefix = text, tokenizer, query_prefix
         self._user, self._reranker = user, reranker
 
@@ -121,6 +121,7 @@ class TorchModels:
     @torch.inference_mode()
     def users(self, inputs: UserInputs) -> tuple[Floats, Floats]:
         """Return unit user vectors ``[batch, dim]`` and intent probabilities ``[batch, 3]``."""
+        assert self._user is not None, "the bundle is unpersonalised, so nothing may ask for users"
         vectors, intents = self._user(**{name: torch.from_numpy(array) for name, array in vars(inputs).items()})
         return vectors.numpy(), intents.numpy()
 

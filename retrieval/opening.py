@@ -21,7 +21,7 @@ from retrieval.sources import (
 )
 
 ASSOCIATIONS, POPULARITY, TASTES, LEXICAL = "associations.npz", "popularity.npy", "tastes.npz", "lexical"
-POPULARITY_BY = "popularity_by.npz"
+POPULARITY_BY, NEWEST = "popularity_by.npz", "newest.npy"
 """Files, and for ``lexical`` a folder, of what was counted for a window."""
 
 
@@ -41,7 +41,7 @@ def open_sources(
     """Build the sources named; what one needs is only read where it is named.
 
     Args:
-        names: of ``vectors``, ``associations``, ``repeats``, ``popularity``, ``tastes`` and ``lexical``.
+        names: of ``vectors``, ``associations``, ``repeats``, ``popularity``, ``newest``, ``tastes`` and ``lexical``.
         statistics: folder with a window's counts.
         associations_halflife: in moments.
         repeats_targets: action -> what one event counts in ``repeats``.
@@ -80,6 +80,7 @@ def open_sources(
         "associations": lambda: AssociationSource(Edges.load(statistics / ASSOCIATIONS), associations_halflife),
         "repeats": lambda: RepeatSource(action_weights(repeats_targets, repeats_others), repeats_halflife_days),
         "popularity": popularity,
+        "newest": lambda: PopularitySource(np.load(statistics / NEWEST, allow_pickle=False)),
         "tastes": lambda: TasteSource(Edges.load(statistics / TASTES)),
         "lexical": lexical,
     }

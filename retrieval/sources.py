@@ -76,8 +76,14 @@ class VectorSource:
     index: VectorIndex
 
     def __call__(self, ask: Ask, k: int, allowed: Allowed) -> Ranked:
-        """Search the index exactly; the score is the inner product."""
-        return self.index.search(ask.vectors, k, allowed)
+        """Search the index; the score is the inner product. Nothing is near a vector of zeros: nothing is known."""
+        known = ask.vectors.any(axis=1)
+        if known.all():
+            return self.index.search(ask.vectors, k, allowed)
+        rows, ranked = np.flatnonzero(known), empty(len(ask), k)
+        if len(rows):
+            ranked[0][rows], ranked[1][rows] = self.index.search(ask.vectors[rows], k, allowed.of(rows))
+        return ranked
 
 
 @dataclass(frozen=True)

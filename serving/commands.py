@@ -37,7 +37,7 @@ def verify(bundle: Path) -> None:
     golden = report.golden
     click.echo(
         f"{bundle}: whole (bundle {report.bundle}, {report.files} files, {report.bytes / 1e6:,.1f} MB, "
-        f"{report.items:,} items)\n"
+        f"{report.items:,} items{'' if report.personalised else '; unpersonalised: made without a log'})\n"
         f"{golden.requests} golden requests answered as by torch, {golden.reranked} of them reranked: lowest cosine "
         f"{golden.lowest_cosine:.7f}, largest score difference {golden.largest_difference:.1e} "
         f"({report.seconds:.1f} s)"
@@ -46,7 +46,7 @@ def verify(bundle: Path) -> None:
 
 @click.command(short_help="Answer one request from a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--user", required=True, help="The shop's id of the user.")
+@click.option("--user", default=None, help="The shop's id of the user; somebody unknown without.")
 @click.option("--query", default="", help="Current search terms.")
 @click.option("-k", "--items", "k", default=10, show_default=True, help="Items wanted.")
 @click.option("--time", "moment", default=None, help="Moment of the request, ISO 8601; the log's end unless given.")
@@ -57,7 +57,7 @@ def verify(bundle: Path) -> None:
 )
 def recommend(
     bundle: Path,
-    user: str,
+    user: str | None,
     query: str,
     k: int,
     moment: str | None,
@@ -73,7 +73,14 @@ def recommend(
 
     time = None if moment is None else parse_time(moment)
     answer = Runtime(bundle).recommend(
-        user, query=query, k=k, time=time, filter_seen=filter_seen, exclude=exclude, where=parse_where(where)
+        user,
+        events=() if user is None else None,
+        query=query,
+        k=k,
+        time=time,
+        filter_seen=filter_seen,
+        exclude=exclude,
+        where=parse_where(where),
     )
     console = Console()
     if not console.is_terminal:
@@ -148,8 +155,9 @@ def _use_one_thread() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def _title(user: str, query: str) -> str:
-    return f"For user {user}" + (f", searching {query!r}" if query else "")
+def _title(user: str | None, query: str) -> str:
+    who = "For somebody unknown" if user is None else f"For user {user}"
+    return who + (f", searching {query!r}" if query else "")
 
 
 def _cell(value: object) -> str:

@@ -227,4 +227,6 @@ def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
     a, b = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
     if a.shape != b.shape:
         return 0.0
+    if not a.any() and not b.any():  # nothing is known of the request
+        return 1.0
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))

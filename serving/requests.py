@@ -102,7 +102,7 @@ class Answer:
 
     items: tuple[Recommendation, ...]
     intents: Mapping[str, float]
-    """Probabilities of browse, compare and buy."""
+    """Probabilities of browse, compare and buy; empty for an unpersonalised bundle."""
     user_known: bool
     """Whether the user's history or profile was there."""
     reranked: int

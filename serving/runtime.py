@@ -34,6 +34,10 @@ from serving.user_keys import UserKeyError, key_check, key_from
 from serving.users import StoredUsers, UserFeatures
 from serving.visible import Visible, coded_events
 
+_UNPERSONALISED = (
+    "this bundle is unpersonalised: it was made without a log, and answers depend on the search terms alone"
+)
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -42,7 +46,7 @@ class Trace:
     vector: NDArray[np.float32]
     """``[dim]``, unit length."""
     intents: NDArray[np.float32]
-    """``[3]``, in the order of ``INTENTS``."""
+    """``[3]``, in the order of ``INTENTS``; empty for an unpersonalised bundle."""
     items: NDArray[np.int32]
     """Best first."""
     scores: NDArray[np.float32]
@@ -142,7 +146,7 @@ class Runtime:
                 Recommendation(self.item_id(item), float(score), _reasons(trace.found, place[item]), fields.of(item))
                 for item, score in zip(shown.tolist(), trace.scores, strict=False)
             ),
-            intents={name: float(share) for name, share in zip(INTENTS, trace.intents, strict=True)},
+            intents={name: float(share) for name, share in zip(INTENTS, trace.intents, strict=False)},
             user_known=trace.visible.known,
             reranked=min(trace.reranked, len(shown)),
             notes=tuple(notes),
@@ -187,6 +191,8 @@ class Runtime:
 
     def _visible(self, request: Request, moment: int, queries: QueryBook) -> Visible:
         """Gather what is known of the user: what the caller says goes before what the bundle holds."""
+        if not self.personalised:
+            return Visible(_nothing(), self.contents.features({}), "", False, (_UNPERSONALISED,))
         stored = None
         if request.user is not None and (request.events is None or request.profile is None):
             stored = self._stored(request.user, moment, needed=request.events is None)
@@ -225,10 +231,23 @@ class Runtime:
             )
         return self._users.find(user, moment)
 
+    @property
+    def personalised(self) -> bool:
+        """Whether answers depend on who asks; a bundle made without a log answers search terms alone."""
+        return self.manifest["models"]["user"] is not None
+
     def _place_user(
         self, events: Events, features: UserFeatures, queries: QueryBook
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the user's vector ``[dim]`` and intent probabilities ``[3]``."""
+        """Return the user's vector ``[dim]`` and intent probabilities ``[3]``.
+
+        Without a user tower: the text vector of the search terms, zeros where there are none, and no intents.
+        """
+        if not self.personalised:
+            vector = np.zeros(self.contents.item_vectors.shape[1], dtype=np.float32)
+            if len(events):
+                vector = queries.vectors(events.query[-1:, None].astype(np.int64))[0, 0]
+            return vector, np.empty(0, dtype=np.float32)
         length = min(max(len(events), 1), self.manifest["models"]["user"]["length"])
         inputs = tower_inputs([events], length)
         met = inputs.item != NO_ITEM

@@ -12,7 +12,7 @@ from retrieval.index_folder import open_index
 from retrieval.sources import Source, VectorIndex
 from serving.manifest import BundleError
 
-SERVED = ("vectors", "associations", "tastes", "repeats", "popularity", "lexical")
+SERVED = ("vectors", "associations", "tastes", "repeats", "popularity", "newest", "lexical")
 _OF_LEXICAL = ("bm25s", "jieba")
 """Packages of the source ``lexical``; all others need nothing beyond the runtime."""
 

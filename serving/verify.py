@@ -21,6 +21,8 @@ class Report:
     bytes: int
     items: int
     golden: Replay
+    personalised: bool
+    """Whether it was made from a log."""
     seconds: float
 
 
@@ -45,5 +47,6 @@ def verify(folder: str | Path) -> Report:
         sum(file["bytes"] for file in manifest["files"].values()),
         runtime.items,
         golden,
+        runtime.personalised,
         time.perf_counter() - started,
     )

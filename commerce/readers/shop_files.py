@@ -32,6 +32,7 @@ def input_files(data: DataConfig) -> list[Path]:
         if not getattr(data, name):
             raise InputError(
                 f"data.{name} is not set; name a Parquet, CSV or JSON-lines file, a folder of them, or a glob"
+                + ("; a shop that has no log yet says data.events=none" if name == "events" else "")
             )
     return [file for name in (*_NEEDED, *_OPTIONAL) for file in _files(data, name)]
 
@@ -50,7 +51,7 @@ def read(data: DataConfig, bazaar: BazaarConfig, warehouse: Backend, folder: Pat
     }
     notes: list[str] = []
     return RawTables(
-        events=_events(tables["events"], data, notes),
+        events=_events(tables["events"], data, notes) if "events" in tables else None,
         items=_items(tables["items"], data, notes),
         users=_users(tables["users"], data, notes) if "users" in tables else None,
         relations=_relations(tables["relations"], data, notes) if "relations" in tables else None,
@@ -60,7 +61,9 @@ def read(data: DataConfig, bazaar: BazaarConfig, warehouse: Backend, folder: Pat
 
 def _files(data: DataConfig, name: str) -> list[Path]:
     pattern = getattr(data, name)
-    return find_files(pattern, data.folder, f"data.{name}") if pattern else []
+    if not pattern or (name == "events" and data.items_only):
+        return []
+    return find_files(pattern, data.folder, f"data.{name}")
 
 
 def _events(table: ir.Table, data: DataConfig, notes: list[str]) -> ir.Table:
