@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from commerce.durable import replace_folder
 from configs.schema import ExportConfig
 from pipeline.bundle import BundleSource, write_bundle
 from pipeline.plain_export import write_plain
-from pipeline.run_folder import replace_folder
 from pipeline.stage import Outcome, Work
 from serving.golden import Shaken, golden_requests, record
 from serving.manifest import bundle_id, seal

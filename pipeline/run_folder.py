@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from commerce.durable import flush, flush_tree, write_atomic
+from commerce.durable import replace_folder, write_atomic
 from configs.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -93,18 +92,3 @@ def sha256(path: Path) -> str:
     """Return the hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def replace_folder(temporary: Path, final: Path) -> None:
-    """Flush ``temporary`` to disk and put it in the place of ``final``, beside it: whole or absent, always."""
-    flush_tree(temporary)
-    former = final.with_name(f".{final.name}.old")
-    # A rename onto a folder that is not empty fails, so the former one steps aside first. A kill between the two
-    # renames leaves the folder absent, never half: the stage is run again.
-    if former.exists():
-        shutil.rmtree(former)
-    if final.exists():
-        os.replace(final, former)
-    os.replace(temporary, final)
-    flush(final.parent)
-    shutil.rmtree(former, ignore_errors=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 
+from commerce.durable import replace_folder
 from configs.schema import Config
-from pipeline.run_folder import RunFolder, replace_folder
+from pipeline.run_folder import RunFolder
 from pipeline.stage import STAGES, stage_key
 
 

@@ -96,7 +96,7 @@ def shop(exported, tmp_path):
     return tmp_path / "run"
 
 
-def test_a_kill_at_any_moment_leaves_the_former_bundle_or_none(exported, shop, shop_config):
+def test_a_kill_at_any_moment_leaves_a_whole_bundle(exported, shop, shop_config):
     script = [sys.executable, "-c", KILLED, *shop_config, f"run.folder={shop}"]
     done = subprocess.run(script, capture_output=True, text=True, timeout=300)
     lines = dict(line.split(": ") for line in done.stdout.splitlines() if ": " in line)
@@ -104,8 +104,7 @@ def test_a_kill_at_any_moment_leaves_the_former_bundle_or_none(exported, shop, s
     assert len(states) == 5, done.stderr
     assert states.pop("none of them") == ["0", "whole"], done.stderr
     assert {ended for ended, _ in states.values()} == {str(int(signal.SIGKILL))}
-    # The former bundle is there until the new one is about to take its place.
-    assert [whole for _, whole in states.values()] == ["whole", "whole", "whole", "absent"]
+    assert [whole for _, whole in states.values()] == ["whole"] * 4
     assert verify(shop / "bundle").golden.requests == 60
     assert not [path.name for path in shop.iterdir() if path.name in (".bundle.tmp", ".plain.tmp", ".bundle.old")]
 
