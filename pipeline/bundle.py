@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from commerce.histories import Histories
+from commerce.splits import WINDOWS
 from configs.schema import Config
 from learning.encode import folder_vectors
 from learning.encoder_folder import EncoderFolder
@@ -26,16 +27,19 @@ from pipeline.asking import popularity_column
 from pipeline.encoders import towers_encoder
 from pipeline.graph_file import FILE as GRAPH_FILE
 from pipeline.graphs import export_graph
+from pipeline.item_graph import write_item_tower
 from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
 from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
+from pipeline.search_terms import window_texts
 from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
-from retrieval.index_folder import files_of
+from retrieval.index_folder import files_of, read_facts
 from serving.item_fields import save_item_fields
 from serving.item_tokens import ItemTokens
+from serving.new_items import INDEX_QUERIES, LEXICAL_TEXTS
 from serving.strings import Strings
 from serving.user_keys import key_check
 from serving.users import UserFeatures, write_users
@@ -163,6 +167,10 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
     write_items(folder, source)
     write_queries(folder, source)
     shutil.copytree(source.run.stage("retrieve") / "statistics" / "test", folder / "statistics")
+    if "lexical" in source.config.retrieval.sources:
+        words = window_texts(source.prepared, WINDOWS[-1])
+        if words != source.item_texts:
+            Strings.of(words).save(folder / LEXICAL_TEXTS)
     if source.config.retrieval.variants == "one":
         shutil.copyfile(source.run.stage("retrieve") / VARIANTS, folder / VARIANTS)
     if source.config.graph.neighbours:
@@ -173,6 +181,7 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
     models = {
         "text": write_text_encoder(folder, source),
         "user": _write_user_tower(folder, source),
+        "item": write_item_tower(folder, source),
         "reranker": _write_reranker(folder, source),
     }
     config, measured = source.config, json.loads((source.run.root / "metrics.json").read_text(encoding="utf-8"))
@@ -208,6 +217,10 @@ def write_items(folder: Path, source: BundleSource) -> None:
         copy = folder / "index" / path.relative_to(index)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
+    if not read_facts(index)[0]["exact"]:
+        asked = np.load(source.run.stage("embed") / "users_validation.npy", mmap_mode="r")
+        few = np.linspace(0, len(asked) - 1, min(source.config.retrieval.index_queries, len(asked)), dtype=np.int64)
+        np.save(folder / INDEX_QUERIES, asked[few])
     for name in ("availability.npz", "prices.npy", "vocabulary.json"):
         shutil.copyfile(source.prepared / name, folder / name)
 
@@ -301,6 +314,11 @@ def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
         "filter_seen": config.evaluate.filter_seen,
         "targets": list(config.evaluate.targets or config.prepare.targets),
         "history_actions": list(config.prepare.history_actions),
+        "items": {
+            "text": list(config.data.item_text),
+            "columns": dict(config.data.item_columns),
+            "category": config.data.item_category,
+        },
     }
 
 

@@ -35,6 +35,7 @@ _STAGES = {
 _TOOLS = {
     "verify": ("serving.commands", "Check a bundle's hashes and replay its golden requests."),
     "recommend": ("serving.commands", "Answer one request from a bundle."),
+    "add-items": ("serving.commands", "Add new items to a bundle, without torch."),
     "compare": ("pipeline.compare", "Say which differences between runs, or systems of one run, are real."),
     "graph": ("pipeline.graph", "Draw what goes with an item."),
     "milvus": ("pipeline.milvus", "Put a run's item vectors into Milvus."),
@@ -50,7 +51,7 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _TOOLS:
-            command: click.Command = getattr(importlib.import_module(_TOOLS[cmd_name][0]), cmd_name)
+            command: click.Command = getattr(importlib.import_module(_TOOLS[cmd_name][0]), cmd_name.replace("-", "_"))
             return command
         return super().get_command(ctx, cmd_name)
 

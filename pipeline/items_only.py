@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from commerce.checks import check_items, check_relations
 from commerce.columns import MICROSECONDS
@@ -49,7 +48,7 @@ from pipeline.torch_models import TorchModels
 from retrieval.blending import blend_name
 from retrieval.index import ItemIndex
 from retrieval.lexical import LexicalSource
-from retrieval.opening import LEXICAL, NEWEST
+from retrieval.opening import LEXICAL, NEWEST, by_date
 from retrieval.weights import Blend
 
 SOURCES = ("vectors", "lexical", "newest")
@@ -123,7 +122,7 @@ def retrieve(work: Work) -> Outcome:
     texts = _texts(prepared)
     LexicalSource.build(texts).save(folder / LEXICAL)
     with np.load(prepared / "availability.npz") as availability:
-        np.save(folder / NEWEST, _by_date(availability["from"]))
+        np.save(folder / NEWEST, by_date(availability["from"]))
     if settings.variants == "one":
         relations = work.run.stage("ingest") / "relations.parquet"
         np.save(work.out / VARIANTS, read_variants(relations, len(texts)))
@@ -181,7 +180,7 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
         "window": {"start": now, "end": now, "events": 0},
         "windows": {},
         "settings": _settings(source.config, source.blends),
-        "models": {"text": write_text_encoder(folder, source), "user": None, "reranker": None},
+        "models": {"text": write_text_encoder(folder, source), "user": None, "item": None, "reranker": None},
         "users": None,
         "metrics": {},
     }
@@ -189,14 +188,6 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
 
 def _settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
     return {**bundle_settings(config, blends), "sources": list(SOURCES)}
-
-
-def _by_date(since: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return ``[items]``: the later an item came, the more; 0 where the shop does not say when."""
-    dated = since > np.iinfo(np.int64).min
-    counts = np.zeros(len(since), dtype=np.float32)
-    counts[dated] = 1 + np.unique(since[dated], return_inverse=True)[1]
-    return counts
 
 
 def _texts(prepared: Path) -> Sequence[str]:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from commerce.edges import Edges
+from retrieval.filters import ALWAYS_FROM
 from retrieval.sources import (
     AssociationSource,
     PopularitySource,
@@ -88,3 +90,15 @@ def open_sources(
     if unknown:
         raise ValueError(f"no candidate source is called {', '.join(unknown)}; there are {', '.join(builders)}")
     return {name: builders[name]() for name in names}
+
+
+def by_date(since: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return what ``newest`` counts, ``[items]``: the later an item came, the more; 0 where the shop does not say when.
+
+    Args:
+        since: ``[items]``, microseconds; ``ALWAYS_FROM`` where it is not said.
+    """
+    dated = since > ALWAYS_FROM
+    counts = np.zeros(len(since), dtype=np.float32)
+    counts[dated] = 1 + np.unique(since[dated], return_inverse=True)[1]
+    return counts

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from commerce.columns import MICROSECONDS
 from configs.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +42,25 @@ def verify(bundle: Path) -> None:
     )
 
 
+@click.command("add-items", short_help="Add new items to a bundle, without torch.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+def add_items(bundle: Path, file: Path) -> None:
+    """Add the items of FILE (CSV or JSON lines, with the columns of the shop's items table) to BUNDLE.
+
+    Their texts and features are encoded by the bundle's own graphs. The bundle is verified before and after, and
+    replaced in one step: what fails leaves it as it was.
+    """
+    from serving.new_items import add_items as add
+
+    added = add(bundle, file)
+    click.echo(
+        f"{bundle}: {added.items:,} items added, {added.report.items:,} in all; bundle {added.former} became "
+        f"{added.report.bundle}, which answers {added.report.golden.requests} golden requests "
+        f"({added.report.seconds:.1f} s)"
+    )
+
+
 @click.command(short_help="Answer one request from a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--user", default=None, help="The shop's id of the user; somebody unknown without.")
@@ -69,6 +86,7 @@ def recommend(
     _use_one_thread()
     from rich.console import Console
 
+    from serving.item_rows import parse_time
     from serving.runtime import Runtime
 
     time = None if moment is None else parse_time(moment)
@@ -112,20 +130,6 @@ def recommendation_table(answer: Answer, title: str) -> Table:
         reasons = ", ".join(map(str, item.reasons))
         table.add_row(str(rank), *(escape(cell) for cell in (item.item_id, *cells)), f"{item.score:.4f}", reasons)
     return table
-
-
-def parse_time(text: str) -> int:
-    """Return microseconds since 1970 UTC of an ISO 8601 moment; one without a zone is read as UTC.
-
-    Raises:
-        InputError: if it is none.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{text!r} is no moment; write it as 2026-11-23T14:00:00+00:00") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * MICROSECONDS)
 
 
 def parse_where(conditions: Sequence[str]) -> dict[str, Any] | None:

@@ -30,6 +30,8 @@ TIE = 3e-4
 1/60 - 1/61 = 2.7e-4."""
 NUDGE = 1e-6
 """Noise on a unit user vector under which a golden answer must stand: graphs come to about 2e-7 of torch."""
+LEAST_GOLDEN = 50
+"""Golden requests that a bundle has at least, once items were added."""
 KINDS = ("empty", "one event", "full history", "unknown ids", "english query", "chinese query")
 _ENGLISH = (
     "red summer dress",
@@ -126,6 +128,34 @@ def record(
         _stable(runtime, shaken, choices, number, number < reranked)
         for number, choices in enumerate(zip(*draws, strict=True))
     ]
+
+
+def record_again(runtime: Runtime, shaken: Runtime, golden: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Answer recorded requests anew, of a bundle whose catalogue has changed; what now hangs on rounding is left out.
+
+    Args:
+        runtime: of the changed bundle.
+        shaken: the same with ``Shaken`` models.
+        golden: as ``record`` gave them. The user vectors must still be these.
+
+    Raises:
+        BundleError: if a user vector is another, or fewer than ``LEAST_GOLDEN`` answers stand.
+    """
+    again = []
+    for number, one in enumerate(golden):
+        try:
+            told = _stable(runtime, shaken, [Request.from_json(one["request"])], number, one["rerank"])
+        except BundleError:
+            continue
+        if _cosine(one["vector"], told["vector"]) < COSINE:
+            raise BundleError(f"golden request {number}: the user vector is no longer the recorded one")
+        again.append(told)
+    if len(again) < min(LEAST_GOLDEN, len(golden)):
+        raise BundleError(
+            f"only {len(again)} of {len(golden)} golden answers do not hang on the last bits of a user vector; the new "
+            "items lie too close to others, or to each other"
+        )
+    return again
 
 
 def _stable(runtime: Runtime, shaken: Runtime, choices: Sequence[Request], number: int, rerank: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,3 +50,12 @@ def save_item_fields(source: Path, folder: Path) -> None:
     with source.open("rb") as file:
         sizes = [len(line) for line in file]
     np.save(folder / _OFFSETS, np.cumsum([0, *sizes], dtype=np.int64))
+
+
+def append_item_fields(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add the fields of further items, in order of their codes."""
+    lines = [(json.dumps(row, ensure_ascii=False) + "\n").encode() for row in rows]
+    with (folder / _LINES).open("ab") as file:
+        file.writelines(lines)
+    offsets = np.load(folder / _OFFSETS)
+    np.save(folder / _OFFSETS, np.concatenate([offsets, offsets[-1] + np.cumsum([len(line) for line in lines])]))

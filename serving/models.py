@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from commerce.features import Features
 from ranking.pairs import PairTokenizer
 from serving.item_tokens import ItemTokens
 
@@ -81,13 +82,38 @@ class OnnxModels:
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return the unit text vector of each query, ``[texts, text_dim]``; zeros for an empty one."""
-        prefix = self._facts["text"]["query_prefix"]
+        return self._encoded(texts, self._facts["text"]["query_prefix"])
+
+    def _encoded(self, texts: Sequence[str], prefix: str) -> Floats:
         vectors = np.zeros((len(texts), self._facts["text"]["dim"]), dtype=np.float32)
         rows = [row for row, text in enumerate(texts) if text]
         if rows:
             encoded = self._text_tokenizer.encode_batch([prefix + texts[row] for row in rows])
             ids, mask = pad([one.ids for one in encoded])
             vectors[rows] = self._text.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        return vectors
+
+    def encode_items(self, texts: Sequence[str]) -> Floats:
+        """Return the unit text vector of each product text, ``[texts, text_dim]``; zeros for an empty one."""
+        return self._encoded(texts, self._facts["text"]["item_prefix"])
+
+    def items(self, text: Floats, features: Features) -> Floats:
+        """Return the unit vectors of items that came after the training, ``[items, dim]``.
+
+        Args:
+            text: ``[items, text_dim]``, as ``encode_items`` gives them.
+            features: of the same items.
+        """
+        graph = self._load("item_tower.onnx")
+        given: dict[str, NDArray[Any]] = {
+            "text": text,
+            "categorical": features.categorical.astype(np.int64),
+            "numeric": features.numeric,
+            "numeric_mask": features.numeric_mask.astype(np.float32),
+            "vectors": features.vectors,
+            "vectors_mask": features.vectors_mask.astype(np.float32),
+        }
+        vectors: Floats = graph.run(["items"], {one.name: given[one.name] for one in graph.get_inputs()})[0]
         return vectors
 
     def users(self, inputs: UserInputs) -> tuple[Floats, Floats]:

@@ -35,10 +35,11 @@ class Lenders:
 
     def lend(self, content: Tensor) -> Tensor:
         """Return residuals for items with this content, ``[items, dim]`` both, float32."""
-        parts = [self._lend(part) for part in torch.split(F.normalize(content, dim=1), _AT_ONCE)]
+        parts = [self.lend_few(part) for part in torch.split(F.normalize(content, dim=1), _AT_ONCE)]
         return torch.cat(parts) if parts else torch.zeros_like(content)
 
-    def _lend(self, content: Tensor) -> Tensor:
+    def lend_few(self, content: Tensor) -> Tensor:
+        """Do the same at once, for content of unit length; memory grows with items times lenders."""
         near = (content @ self.content.T).topk(min(self.nearest, len(self.content)), dim=1)
         weight = torch.softmax(near.values / _TEMPERATURE, dim=1)
         return (weight[:, :, None] * self.residual[near.indices]).sum(dim=1)

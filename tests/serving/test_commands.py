@@ -1,7 +1,8 @@
 import pytest
 
 from configs.errors import InputError
-from serving.commands import parse_time, parse_where, recommendation_table
+from serving.commands import parse_where, recommendation_table
+from serving.item_rows import parse_time
 from serving.requests import Answer, Reason, Recommendation
 
 

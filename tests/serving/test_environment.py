@@ -51,6 +51,13 @@ def test_verify_and_recommend_run_without_the_training_packages(bundle):
     assert "popularity #" in answered.stdout.replace("\n", "")
 
 
+def test_items_are_added_without_the_training_packages(bundle, tmp_path):
+    (tmp_path / "new.csv").write_text("item_id,title\nn1,zq-4711 desk lamp\n")
+    added = run("from pipeline.cli import main; main()", "add-items", str(bundle), str(tmp_path / "new.csv"))
+    assert added.returncode == 0, added.stderr
+    assert "1 items added" in added.stdout
+
+
 @pytest.mark.parametrize("verb", ["verify", "recommend"])
 def test_damage_ends_in_one_sentence_and_a_failing_exit_code(bundle, verb):
     path = bundle / "statistics" / "popularity.npy"
