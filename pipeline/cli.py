@@ -36,6 +36,7 @@ _TOOLS = {
     "verify": ("serving.commands", "Check a bundle's hashes and replay its golden requests."),
     "recommend": ("serving.commands", "Answer one request from a bundle."),
     "add-items": ("serving.commands", "Add new items to a bundle, without torch."),
+    "diff": ("serving.commands", "Say what sets two bundles apart."),
     "compare": ("pipeline.compare", "Say which differences between runs, or systems of one run, are real."),
     "graph": ("pipeline.graph", "Draw what goes with an item."),
     "milvus": ("pipeline.milvus", "Put a run's item vectors into Milvus."),

@@ -15,6 +15,7 @@ from configs.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from serving.diff import Difference
     from serving.requests import Answer
 
 _FIELDS = ("title", "category", "price")
@@ -59,6 +60,53 @@ def add_items(bundle: Path, file: Path) -> None:
         f"{added.report.bundle}, which answers {added.report.golden.requests} golden requests "
         f"({added.report.seconds:.1f} s)"
     )
+
+
+@click.command(short_help="Say what sets two bundles apart.")
+@click.argument("one", metavar="BUNDLE_A", type=click.Path(path_type=Path))
+@click.argument("other", metavar="BUNDLE_B", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON, every id too.")
+def diff(one: Path, other: Path, as_json: bool) -> None:
+    """Print how BUNDLE_B differs from BUNDLE_A: items, where they stand, answers, metrics, settings."""
+    _use_one_thread()
+    import json
+    from dataclasses import asdict
+
+    from serving.diff import diff as compare
+
+    found = compare(one, other)
+    click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=1) if as_json else "\n".join(diff_lines(found)))
+
+
+def diff_lines(found: Difference) -> list[str]:
+    """Return a difference in lines for a person."""
+    lines = [
+        f"items: {_listed(found.added, 'added')}; {_listed(found.removed, 'removed')}",
+        "fields that differ: "
+        + (", ".join(f"{name} of {count:,}" for name, count in found.changed.items()) or "none of the items of both"),
+    ]
+    if found.drift is not None:
+        cosine = "" if found.drift.cosine is None else f"; mean cosine of their vectors {found.drift.cosine:.4f}"
+        lines.append(
+            f"of the ten nearest items {found.drift.neighbours:.0%} are the same on average, {found.drift.lowest:.0%} "
+            f"at least ({found.drift.items:,} items of both){cosine}"
+        )
+    answers = found.answers
+    lines.append(
+        f"answers to {answers.requests} golden requests of the first: {answers.items:.0%} of ten items in both, the "
+        f"same first item in {answers.first:.0%}"
+    )
+    lines += [
+        f"{name}: {one:.4f} -> {other:.4f} ({other - one:+.4f})"
+        for name, (one, other) in found.metrics.items()
+        if name.endswith((" recall@10", " ndcg@10"))
+    ]
+    lines += [f"setting {name}: {one} -> {other}" for name, (one, other) in found.settings.items()]
+    return [*lines, f"bytes: {found.bytes[0]:,} -> {found.bytes[1]:,}"]
+
+
+def _listed(ids: Sequence[str], what: str) -> str:
+    return f"{len(ids):,} {what}" + (f" ({', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''})" if ids else "")
 
 
 @click.command(short_help="Answer one request from a bundle.")
