@@ -4,7 +4,8 @@
 
 For clustered and uniform vectors and every promise: recall on fresh queries, the choice beside the best point of a
 finer sweep (four numbers of cells instead of two, reaches narrowed to 2%) and beside exact search, and beside
-hand-written FAISS with the same parameters. Comparisons are timed in turn, medians of rounds.
+hand-written FAISS with the same parameters. A kind may also be the ``embed`` folder of a run: its items, and users of
+its validation and test windows. Comparisons are timed in turn, medians of rounds.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ def unit(vectors):
 def draw(kind, items, dim, queries, seed):
     """Return items, queries and fresh queries, all unit length."""
     random = np.random.default_rng(seed)
+    if Path(kind).is_dir():
+        users = [np.load(Path(kind) / f"users_{window}.npy") for window in ("validation", "test")]
+        few = [own[np.linspace(0, len(own) - 1, min(queries, len(own)), dtype=np.int64)] for own in users]
+        return [np.load(Path(kind) / "item_vectors.npy"), *few]
     if kind == "uniform":
         return [unit(random.normal(size=(count, dim))) for count in (items, queries, queries)]
     centres = unit(random.normal(size=(max(8, items // 500), dim)))
@@ -87,11 +92,12 @@ class HandOrdered(ByHand):
 def measure(kind, options):
     items, queries, fresh = draw(kind, options.items, options.dim, options.queries, options.seed)
     catalogue = checked_items(np.arange(len(items)), items)
-    flat = faiss.IndexFlatIP(options.dim)
+    dim = items.shape[1]
+    flat = faiss.IndexFlatIP(dim)
     flat.add(items)
     started = time.perf_counter()
     families._CELLS_PER_ROOT = FINER
-    finer = list(build_all(catalogue, list(structures(len(items), options.dim, options.families)), 0, Device(0)))
+    finer = list(build_all(catalogue, list(structures(len(items), dim, options.families)), 0, Device(0)))
     print(f"{kind}: {len(finer)} structures built in {time.perf_counter() - started:.0f} s", flush=True)
     families._CELLS_PER_ROOT = (1, 4)
     # All promises share these structures; what they choose from is what they would have built.
