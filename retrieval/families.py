@@ -31,7 +31,7 @@ faiss: Any = typed_faiss
 FAMILIES = ("flat", "ivf-flat", "ivf-sq8", "ivf-pq", "hnsw")
 COMPRESSED = ("ivf-sq8", "ivf-pq")
 """Those that hold codes in the place of vectors."""
-_CELLS_PER_ROOT = (1, 4)
+_CELLS_PER_ROOT = (1, 2, 4)
 """Cells, in multiples of the root of the number of items, to the next power of two."""
 _POINTS_PER_CELL = 64
 """Items a cell that k-means learns from, at most; FAISS warns below 39."""
@@ -93,7 +93,7 @@ class Structure:
 
     def last_reach(self, at_k: int) -> int:
         """Return the reach beyond which it makes no sense to look."""
-        return max(1, self.cells // 2) if self.cells else MOST_NODES * at_k
+        return self.cells or MOST_NODES * at_k
 
 
 @dataclass(frozen=True)
