@@ -36,7 +36,8 @@ def verify(bundle: Path) -> None:
     golden = report.golden
     click.echo(
         f"{bundle}: whole (bundle {report.bundle}, {report.files} files, {report.bytes / 1e6:,.1f} MB, "
-        f"{report.items:,} items{'' if report.personalised else '; unpersonalised: made without a log'})\n"
+        f"{report.items:,} items{'' if report.personalised else '; unpersonalised: made without a log'}"
+        f"{'; signed by the expected key' if report.signed else ''})\n"
         f"{golden.requests} golden requests answered as by torch, {golden.reranked} of them reranked: lowest cosine "
         f"{golden.lowest_cosine:.7f}, largest score difference {golden.largest_difference:.1e} "
         f"({report.seconds:.1f} s)"

@@ -14,6 +14,7 @@ from typing import Any
 
 from commerce.durable import flush_tree
 from configs.errors import InputError
+from serving.signature import SIGNATURE, check_signature, sign
 
 FORMAT = 2
 """Version of the bundle's layout; a runtime reads this one only."""
@@ -26,7 +27,7 @@ class BundleError(InputError):
 
 
 def seal(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the manifest of everything in ``folder``, then its seal, and flush all of it to disk.
+    """Write the manifest of everything in ``folder``, its seal, its signature where asked, and flush all of it to disk.
 
     Args:
         folder: the bundle's folder, complete but for the manifest.
@@ -34,12 +35,13 @@ def seal(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns: the manifest.
     """
-    for old in (MANIFEST, SEAL):
+    for old in (MANIFEST, SEAL, SIGNATURE):
         (folder / old).unlink(missing_ok=True)
     files = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()}
     manifest = {"format": FORMAT, **facts, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     (folder / SEAL).write_text(_seal_text(folder / MANIFEST), encoding="utf-8")
+    sign(folder / MANIFEST)
     flush_tree(folder)
     return manifest
 
@@ -49,6 +51,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises:
         BundleError: if there is no bundle, the manifest was changed, or its format is another.
+        SignatureError: if it must be signed and is not, or not by the right key.
     """
     if not folder.is_dir():
         raise BundleError(f"there is no bundle {folder}; make one with `mercato export CONFIG`")
@@ -57,6 +60,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise BundleError(f"{folder} has no {name}, so it is no whole bundle; copy or export it again")
     if (folder / SEAL).read_bytes() != _seal_text(folder / MANIFEST).encode():
         raise BundleError(f"{folder}: {MANIFEST} does not match {SEAL}, so one was changed; copy or export it again")
+    check_signature(folder / MANIFEST)
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if manifest.get("format") != FORMAT:
         raise BundleError(
@@ -73,7 +77,7 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
         BundleError: naming the first file that is missing, added, of another size or changed.
     """
     expected: Mapping[str, Mapping[str, Any]] = manifest["files"]
-    found = {name: path for name, path in _files(folder).items() if name not in (MANIFEST, SEAL)}
+    found = {name: path for name, path in _files(folder).items() if name not in (MANIFEST, SEAL, SIGNATURE)}
     for name in expected:
         if name not in found:
             raise BundleError(f"{folder}: file {name} is missing; copy or export the bundle again")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.golden import Replay, replay
-from serving.manifest import bundle_id, check_files, read_manifest
+from serving.manifest import MANIFEST, bundle_id, check_files, read_manifest
+from serving.signature import check_signature
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Report:
     bytes: int
     items: int
     golden: Replay
+    signed: bool
+    """Whether its signature was checked, and right."""
     personalised: bool
     """Whether it was made from a log."""
     seconds: float
@@ -47,6 +50,7 @@ def verify(folder: str | Path) -> Report:
         sum(file["bytes"] for file in manifest["files"].values()),
         runtime.items,
         golden,
+        check_signature(folder / MANIFEST),
         runtime.personalised,
         time.perf_counter() - started,
     )
