@@ -17,7 +17,8 @@ from configs.errors import InputError
 from serving.signature import SIGNATURE, check_signature, sign
 
 FORMAT = 2
-"""Version of the bundle's layout; a runtime reads this one only."""
+"""Version of the bundle's layout; a runtime reads this one only. It rises where an older runtime would misread a new
+bundle, or a newer one an old bundle; what is merely added has a default for bundles that lack it."""
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 

@@ -3,8 +3,10 @@ import shutil
 
 import pytest
 
+from configs.errors import InputError
 from serving.golden import record
 from serving.manifest import BundleError, read_manifest, seal
+from serving.new_items import add_items
 from serving.requests import Request
 from serving.runtime import Runtime
 from serving.verify import verify
@@ -138,3 +140,22 @@ def test_the_manifest_tells_where_the_bundle_came_from(bundle):
 def test_no_raw_user_id_is_in_the_bundle(bundle):
     assert b"u000001" not in b"".join(path.read_bytes() for path in bundle.rglob("*") if path.is_file())
     assert json.loads((bundle / "manifest.json").read_text())["users"]["key_variable"] == "MERCATO_HASH_KEY"
+
+
+def test_a_bundle_made_before_later_additions_is_read(bundle, tmp_path):
+    # Format 2 as it was first: what was added to it since has a default, and only what needs an addition says so.
+    def without(manifest):
+        manifest.pop("personalised")
+        manifest["models"].pop("item")
+        for name in ("items", "popularity_column", "popularity_prior"):
+            manifest["settings"].pop(name)
+
+    (bundle / "item_tower.onnx").unlink()
+    reseal(bundle, without)
+    report = verify(bundle)
+    assert report.personalised
+    assert report.golden.requests == 60
+    assert len(Runtime(bundle).recommend("u000003", k=5).items) == 5
+    (tmp_path / "new.csv").write_text("item_id\nn1\n")
+    with pytest.raises(InputError, match="was exported before items could be added; run `mercato export CONFIG` again"):
+        add_items(bundle, tmp_path / "new.csv")
