@@ -85,6 +85,11 @@ class DataConfig:
     """User columns kept out of every model, text and explanation."""
 
     @property
+    def modelled_categories(self) -> list[str]:
+        """User columns that models read as categories, in the order of their codes: the sensitive ones are left out."""
+        return [name for name in self.user_categorical if name not in self.sensitive]
+
+    @property
     def items_only(self) -> bool:
         """Whether the shop has no log."""
         return self.reader == "tables" and self.events == "none"
@@ -457,8 +462,8 @@ class RetrievalConfig:
     popularity_days: float = 30.0
     """Days, up to the last one counted, over which popularity is counted; 0 counts everything before the window."""
     popularity_by: str = ""
-    """One of ``data.user_categorical`` (region, say): ``popularity`` then is what users of the same category chose,
-    mixed with what all did. Empty: the same for everybody, as the baseline ``popularity`` always is."""
+    """One of ``data.user_categorical`` that is not sensitive (region, say): ``popularity`` then is what users of the
+    same category chose, mixed with what all did. Empty: the same for everybody, as the baseline ``popularity`` is."""
     popularity_prior: float = 500.0
     """Choices of all users that those of a category are mixed with: one with few of its own is much like the whole."""
     repeats_halflife_days: float = 80.0
@@ -703,7 +708,7 @@ class Config:
         items = (*data.item_categorical, *data.item_numeric, *((data.item_category,) if data.item_category else ()))
         known = dict.fromkeys([*(f"user:{name}" for name in users), *(f"item:{name}" for name in items)])
         some_of("evaluate", self.evaluate, "segments", tuple(known))
-        one_of("retrieval", self.retrieval, "popularity_by", ("", *data.user_categorical))
+        one_of("retrieval", self.retrieval, "popularity_by", ("", *data.modelled_categories))
         groups = (*data.item_categorical, *((data.item_category,) if data.item_category else ()))
         one_of("evaluate", self.evaluate, "item_group", tuple(dict.fromkeys(["", *groups])))
         if self.text.vectors == "disk" and self.towers.tuning != "frozen":

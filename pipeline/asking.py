@@ -131,7 +131,7 @@ def open_sources(
 def popularity_column(config: Config) -> int | None:
     """Return the place, among the users' declared categories, of the one that ``popularity`` tells users apart by."""
     by = config.retrieval.popularity_by
-    return config.data.user_categorical.index(by) if by else None
+    return config.data.modelled_categories.index(by) if by else None
 
 
 def statistics_folder(run: RunFolder, window: str) -> Path:

@@ -61,7 +61,7 @@ def write_catalogue(ingested: Path, data: DataConfig, out: Path) -> Catalogue:
     of_items = fit(items, data.item_categorical, data.item_numeric, data.item_vector)
     of_users = fit(
         users,
-        [name for name in data.user_categorical if name not in data.sensitive],
+        data.modelled_categories,
         [name for name in data.user_numeric if name not in data.sensitive],
     )
     _save_features(encode(of_items, items, len(texts)), out / "items_features")

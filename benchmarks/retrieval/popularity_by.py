@@ -46,7 +46,7 @@ def main() -> None:
     targets, days = config.prepare.targets, config.retrieval.popularity_days
     shop = Shop.open(prepared, config.evaluate.targets or targets)
     every = Requests.read(prepared / "requests.parquet")
-    learned, names = np.load(prepared / "learned.npz"), config.data.user_categorical
+    learned, names = np.load(prepared / "learned.npz"), config.data.modelled_categories
     counts, by = {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         warehouse = open_warehouse(config.run.threads, config.data.memory_gb, Path(scratch))

@@ -6,8 +6,8 @@ import pytest
 from commerce.columns import ACTION_CODES
 from commerce.histories import Histories
 from commerce.records import Requests
-from configs.schema import Config
-from pipeline.asking import Shop, blocks, open_sources
+from configs.schema import Config, DataConfig, RetrievalConfig
+from pipeline.asking import Shop, blocks, open_sources, popularity_column
 
 VIEW, PURCHASE = ACTION_CODES["view"], ACTION_CODES["purchase"]
 
@@ -82,3 +82,12 @@ def test_what_may_be_answered_is_available_and_not_had(shop, size):
 def test_a_source_that_lacks_something_says_what(shop, tmp_path):
     with pytest.raises(ValueError, match="`vectors` needs the item index"):
         open_sources(["vectors"], tmp_path, Config())
+
+
+def test_the_column_of_popularity_is_counted_without_sensitive_ones():
+    # Sensitive columns have no codes, so that what stands behind them moves up.
+    data = DataConfig(user_categorical=["gender", "age", "region"], sensitive=["gender"])
+    config = Config(data=data, retrieval=RetrievalConfig(popularity_by="region"))
+    assert popularity_column(config) == 1
+    with pytest.raises(ValueError, match="popularity_by"):
+        Config(data=data, retrieval=RetrievalConfig(popularity_by="gender"))
