@@ -90,13 +90,9 @@ def count_popularity(events: ir.Table, items: int, targets: Mapping[str, float],
         targets: action -> weight.
         days: as for ``last_days``.
     """
-    weights = {ACTION_CODES[action]: weight for action, weight in targets.items()}
-    chosen = last_days(events.filter(events.action.isin(list(weights))), days)
-    once = chosen.select("user", "item", "action").distinct()
+    once, weight_of = _chosen_once(events, targets, days)
     counted = once.group_by(["item", "action"]).agg(users=once.count()).to_pyarrow()
     counts = np.zeros(items, dtype=np.float32)
-    weight_of = np.zeros(len(ACTION_CODES), dtype=np.float32)
-    weight_of[list(weights)] = list(weights.values())
     np.add.at(counts, counted["item"].to_numpy(), weight_of[counted["action"].to_numpy()] * counted["users"].to_numpy())
     return counts
 
@@ -112,11 +108,8 @@ def count_popularity_by(
         targets: action -> weight.
         days: as for ``last_days``.
     """
-    weights = {ACTION_CODES[action]: weight for action, weight in targets.items()}
-    chosen = last_days(events.filter(events.action.isin(list(weights))), days)
-    once = chosen.select("user", "item", "action").distinct().to_pyarrow()
-    weight_of = np.zeros(len(ACTION_CODES), dtype=np.float32)
-    weight_of[list(weights)] = list(weights.values())
+    chosen, weight_of = _chosen_once(events, targets, days)
+    once = chosen.to_pyarrow()
     of = segment[once["user"].to_numpy()].astype(np.int64)
     known = of > 0
     items = once["item"].to_numpy().astype(np.int64)[known]
@@ -128,6 +121,15 @@ def count_popularity_by(
     offsets = np.zeros(int(segment.max(initial=0)) + 2, dtype=np.int64)
     np.cumsum(np.bincount(source, minlength=len(offsets) - 1), out=offsets[1:])
     return Edges(offsets, other[order].astype(np.int32), counts[order])
+
+
+def _chosen_once(events: ir.Table, targets: Mapping[str, float], days: float) -> tuple[ir.Table, NDArray[np.float32]]:
+    """Return each (user, item, action) of the targets once, and what each action weighs, ``[actions]``."""
+    weights = {ACTION_CODES[action]: weight for action, weight in targets.items()}
+    chosen = last_days(events.filter(events.action.isin(list(weights))), days)
+    weight_of = np.zeros(len(ACTION_CODES), dtype=np.float32)
+    weight_of[list(weights)] = list(weights.values())
+    return chosen.select("user", "item", "action").distinct(), weight_of
 
 
 def count_associations(

@@ -27,6 +27,7 @@ from pipeline.asking import popularity_column
 from pipeline.encoders import towers_encoder
 from pipeline.graph_file import FILE as GRAPH_FILE
 from pipeline.graphs import export_graph
+from pipeline.index import sample_users
 from pipeline.item_graph import write_item_tower
 from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
@@ -109,10 +110,15 @@ class BundleSource:
         return load_text_encoder(self.encoder)
 
     @cached_property
+    def towers(self) -> TwoTower:
+        """The trained towers, in evaluation mode."""
+        path = self.run.stage("train-towers") / "model.ckpt"
+        return TwoTower.load_from_checkpoint(path, map_location="cpu").eval()
+
+    @cached_property
     def user_graph(self) -> UserGraph:
         """The trained user tower and intent head, in evaluation mode."""
-        path = self.run.stage("train-towers") / "model.ckpt"
-        return UserGraph(TwoTower.load_from_checkpoint(path, map_location="cpu")).eval()
+        return UserGraph(self.towers).eval()
 
     @cached_property
     def gate(self) -> dict[str, Any]:
@@ -218,9 +224,7 @@ def write_items(folder: Path, source: BundleSource) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
     if not read_facts(index)[0]["exact"]:
-        asked = np.load(source.run.stage("embed") / "users_validation.npy", mmap_mode="r")
-        few = np.linspace(0, len(asked) - 1, min(source.config.retrieval.index_queries, len(asked)), dtype=np.int64)
-        np.save(folder / INDEX_QUERIES, asked[few])
+        np.save(folder / INDEX_QUERIES, sample_users(source.run, "validation", source.config.retrieval.index_queries))
     for name in ("availability.npz", "prices.npy", "vocabulary.json"):
         shutil.copyfile(source.prepared / name, folder / name)
 

@@ -20,7 +20,7 @@ def index(work: Work) -> Outcome:
     """Write the index and, in ``index.json``, how it was chosen."""
     settings, embedded = work.config.retrieval, work.run.stage("embed")
     vectors = np.load(embedded / "item_vectors.npy", mmap_mode="r")
-    queries, fresh = _sample(work, "validation"), _sample(work, "test")
+    queries, fresh = (sample_users(work.run, name, settings.index_queries) for name in ("validation", "test"))
     towers = towers_of(work.run)
     promise: dict[str, Any] = {
         "target_recall": settings.target_recall,
@@ -49,9 +49,9 @@ def towers_of(run: RunFolder) -> str:
     return sha256(run.stage("embed") / "item_vectors.npy")
 
 
-def _sample(work: Work, window: str) -> NDArray[np.float32]:
-    """Return user vectors of a window's requests, evenly over them all, at most ``retrieval.index_queries``."""
-    vectors = np.load(work.run.stage("embed") / f"users_{window}.npy", mmap_mode="r")
-    most = min(work.config.retrieval.index_queries, len(vectors))
-    sample: NDArray[np.float32] = np.array(vectors[np.linspace(0, len(vectors) - 1, most, dtype=np.int64)])
+def sample_users(run: RunFolder, window: str, most: int) -> NDArray[np.float32]:
+    """Return user vectors of a window's requests, evenly over them all, at most ``most``, ``[users, dim]``."""
+    vectors = np.load(run.stage("embed") / f"users_{window}.npy", mmap_mode="r")
+    few = np.linspace(0, len(vectors) - 1, min(most, len(vectors)), dtype=np.int64)
+    sample: NDArray[np.float32] = np.array(vectors[few])
     return sample

@@ -53,8 +53,8 @@ class NewItemGraph(nn.Module):
 
 def write_item_tower(folder: Path, source: BundleSource) -> dict[str, Any]:
     """Write the graph; return what the manifest says of it."""
-    module = TwoTower.load_from_checkpoint(source.run.stage("train-towers") / "model.ckpt", map_location="cpu").eval()
-    told, prepared = module.settings, Prepared.open(source.prepared)
+    module, prepared = source.towers, Prepared.open(source.prepared)
+    told = module.settings
     module.attach(prepared.catalogue(source.encoder, source.config.text, told["id_min_events"], told["popularity"]))
     with torch.no_grad():
         graph = NewItemGraph(module, module.lenders()).eval()

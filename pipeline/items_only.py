@@ -9,6 +9,7 @@ out as ever, so that whoever serves this one serves the next one, made from a lo
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -163,13 +164,9 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
     write_items(folder, source)
     write_queries(folder, source)
     retrieved = source.run.stage("retrieve")
-    for path in (retrieved / "statistics" / WINDOWS[-1]).rglob("*"):
-        if path.is_file():
-            copy = folder / "statistics" / path.relative_to(retrieved / "statistics" / WINDOWS[-1])
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
+    shutil.copytree(retrieved / "statistics" / WINDOWS[-1], folder / "statistics")
     if source.config.retrieval.variants == "one":
-        (folder / VARIANTS).write_bytes((retrieved / VARIANTS).read_bytes())
+        shutil.copyfile(retrieved / VARIANTS, folder / VARIANTS)
     now = time.time_ns() // 1000 // MICROSECONDS * MICROSECONDS
     return {
         "name": source.config.run.name,

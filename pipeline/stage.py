@@ -113,7 +113,20 @@ STAGES = (
     ),
     Stage(
         "export",
-        ("export", "text", "prepare", "retrieval", "graph", "evaluate", "ranking.encoder", "run.name", "run.seed"),
+        (
+            "export",
+            "data.item_text",
+            "data.item_columns",
+            "data.item_category",
+            "text",
+            "prepare",
+            "retrieval",
+            "graph",
+            "evaluate",
+            "ranking.encoder",
+            "run.name",
+            "run.seed",
+        ),
         ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
     ),
     Stage("register", ("tracking",), ("train-towers", "train-ranker", "evaluate", "export")),
@@ -127,7 +140,11 @@ ITEM_STAGES = tuple(
         ("embed", ("text",), ("prepare",)),
         ("index", (), ("embed",)),
         ("retrieve", ("retrieval",), ("ingest", "prepare")),
-        ("export", ("export", "text", "retrieval", "run.name"), ("ingest", "prepare", "embed", "index", "retrieve")),
+        (
+            "export",
+            ("export", "data", "text", "retrieval", "run.name"),
+            ("ingest", "prepare", "embed", "index", "retrieve"),
+        ),
     )
 )
 """Stages of a shop without a log."""

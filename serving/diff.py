@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import InputError
-from serving.manifest import check_files
 from serving.requests import Request
 from serving.runtime import Runtime
 
@@ -83,15 +82,17 @@ def diff(one: str | Path, other: str | Path) -> Difference:
     """
     if Path(one).resolve() == Path(other).resolve():
         raise InputError(f"{one} was given twice; name the two bundles to compare")
-    both = Runtime(one, check=False), Runtime(other, check=False)
-    for runtime in both:
-        check_files(runtime.folder, runtime.manifest)
-    codes = _codes(both)
+    both = Runtime(one), Runtime(other)
+    ids = [[runtime.item_id(code) for code in range(runtime.items)] for runtime in both]
+    place = {item: code for code, item in enumerate(ids[1])}
+    known = [(code, place[item]) for code, item in enumerate(ids[0]) if item in place]
+    codes = np.array(known, dtype=np.int64).reshape(-1, 2).T
+    first = set(ids[0])
     metrics = [_metrics(runtime.manifest["metrics"]) for runtime in both]
     told = [_flat(runtime.manifest["settings"]) for runtime in both]
     return Difference(
-        added=tuple(_only(both[1], both[0])),
-        removed=tuple(_only(both[0], both[1])),
+        added=tuple(item for item in ids[1] if item not in first),
+        removed=tuple(item for item in ids[0] if item not in place),
         changed=_changed(both, codes),
         drift=_drift(both, codes) if codes.shape[1] else None,
         answers=_answers(both),
@@ -107,21 +108,6 @@ def diff(one: str | Path, other: str | Path) -> Difference:
 
 def _bytes(runtime: Runtime) -> int:
     return sum(file["bytes"] for file in runtime.manifest["files"].values())
-
-
-def _ids(runtime: Runtime) -> list[str]:
-    return [runtime.item_id(code) for code in range(runtime.items)]
-
-
-def _only(one: Runtime, other: Runtime) -> list[str]:
-    return [item for item in _ids(one) if other.contents.item_ids.code(item) < 0]
-
-
-def _codes(both: Sequence[Runtime]) -> NDArray[np.int64]:
-    """Return the codes, ``[2, items]``, of the items that both have."""
-    there = [both[1].contents.item_ids.code(item) for item in _ids(both[0])]
-    known = [(code, other) for code, other in enumerate(there) if other >= 0]
-    return np.array(known, dtype=np.int64).reshape(-1, 2).T
 
 
 def _changed(both: Sequence[Runtime], codes: NDArray[np.int64]) -> dict[str, int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from commerce.columns import MICROSECONDS
+from commerce.features import number_or_nan
 from configs.errors import InputError
 
 Row = dict[str, Any]
@@ -67,12 +69,9 @@ def number(row: Row, name: str) -> float:
     """
     value = row.get(name)
     if value is None:
-        return float("nan")
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        found = float("inf")
-    if not -float("inf") < found < float("inf"):
+        return math.nan
+    found = number_or_nan(value)
+    if not math.isfinite(found):
         raise InputError(f"item {row['item_id']}: {name} is {value!r}, but a number was expected; nothing was added")
     return found
 

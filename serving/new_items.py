@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ def _new_rows(runtime: Runtime, file: Path) -> list[Row]:
         )
     rows = read_rows(file, runtime.manifest["settings"]["items"]["columns"])
     ids = [row["item_id"] for row in rows]
-    again = sorted({item for item in ids if ids.count(item) > 1}) if len(set(ids)) < len(ids) else []
+    again = sorted(item for item, times in Counter(ids).items() if times > 1)
     if again:
         raise InputError(f"{file}: {len(again)} ids come twice (first: {again[:3]}); nothing was added")
     known = [item for item in ids if runtime.contents.item_ids.code(item) >= 0]
