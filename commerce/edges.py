@@ -23,6 +23,11 @@ class Edges:
     weight: NDArray[np.float32]
     """``[edges]``; falling in size within an item's span, ties by item code. Those of associations are positive."""
 
+    @classmethod
+    def none(cls, items: int) -> Edges:
+        """Return the graph in which nothing goes with anything."""
+        return cls(np.zeros(items + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+
     @property
     def items(self) -> int:
         """Number of items, with and without edges."""

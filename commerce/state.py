@@ -6,7 +6,7 @@ looks further.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -103,7 +103,7 @@ def context_text(
     query_texts: Texts,
     *,
     query: str,
-    intent: NDArray[np.float32],
+    intent: NDArray[np.float32] | None,
     profile: str,
 ) -> str:
     """Say in words who asks for what; what matters most comes first, since a reader cuts at the end.
@@ -115,14 +115,15 @@ def context_text(
         item_texts: text of every item, by code.
         query_texts: text of every query, by code.
         query: what is asked for now, empty without.
-        intent: ``[3]``, predicted probabilities in the order of ``INTENTS``; the likeliest is named.
+        intent: ``[3]``, predicted probabilities in the order of ``INTENTS``; the likeliest is named, none where they
+            are None.
         profile: as ``profile_text`` gives it.
     """
     items = recent_items(events, RECENT_ITEMS)
     searches = _newest(events.query[events.query != NO_QUERY], RECENT_SEARCHES)
     parts = {
         "query": query.strip(),
-        "intent": INTENTS[int(np.argmax(intent))],
+        "intent": "" if intent is None else INTENTS[int(np.argmax(intent))],
         "recent": "; ".join(_cut(item_texts[item]) for item in items),
         "searched": "; ".join(_cut(query_texts[code]) for code in searches),
         "about": profile,
@@ -180,6 +181,25 @@ def _cut(text: str) -> str:
     head = text[:TEXT_CUT]
     space = head.rfind(" ")
     return head[:space] if space > TEXT_CUT // 2 else head
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a ranker is told of who asks: all that is known, or what is left of it (``ranking.reads``)."""
+
+    intent: NDArray[np.float32]
+    """``[..., 3]``, for the score heads: alike where the ranker does not read intents."""
+    named: NDArray[np.float32] | None
+    """The same for the context, which then names none."""
+    profile: str
+    """As ``profile_text`` gives it; empty where it is not read."""
+
+    @classmethod
+    def of(cls, reads: Collection[str], intent: NDArray[np.float32], profile: str) -> Heard:
+        """Keep of ``intent`` ``[3]`` and ``profile`` what ``reads`` names."""
+        told = "intent" in reads
+        alike = np.full_like(intent, 1 / len(INTENTS))
+        return cls(intent if told else alike, intent if told else None, profile if "profile" in reads else "")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from configs.ranges import above, at_least, below, one_of, shares, some_of
+from configs.reads import RANKER_READS, TOWER_READS
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -280,6 +281,9 @@ class TowersConfig:
     """Blocks of the behaviour encoder."""
     heads: int = 4
     """Attention heads of a block."""
+    reads: list[str] = field(default_factory=lambda: list(TOWER_READS))
+    """What the user tower reads of a user: ``behaviour`` (events with items), ``searches``, ``profile``. Leaving one
+    out tells what it is worth (``mercato parts``)."""
     history_length: int = 50
     """Events of a history that the behaviour encoder reads, the last ones."""
     dropout: float = 0.5
@@ -388,6 +392,7 @@ class TowersConfig:
     part out), or ``auto``: the second where the text encoder is trained along, else the first."""
 
     def __post_init__(self) -> None:
+        some_of("towers", self, "reads", TOWER_READS)
         one_of("towers", self, "id_start", ("pairs", "random"))
         one_of("towers", self, "negatives", ("pool", "all"))
         one_of("towers", self, "id_updates", ("dense", "rows"))
@@ -550,6 +555,9 @@ class RankingConfig:
     """Whether a reranker is trained at all."""
     encoder: str = ""
     """Language model that the cross-encoder starts from, BERT-like; empty: ``text.encoder``."""
+    reads: list[str] = field(default_factory=lambda: list(RANKER_READS))
+    """What it is told beside the candidates' texts, what their sources said and what the user did: ``profile``,
+    ``intent``, ``associations``. Leaving one out tells what it is worth (``mercato parts``)."""
     layers: int = 2
     """Its lowest layers that are kept."""
     depth: int = 20
@@ -593,6 +601,7 @@ class RankingConfig:
 
     def __post_init__(self) -> None:
         one_of("ranking", self, "precision", PRECISIONS)
+        some_of("ranking", self, "reads", RANKER_READS)
         at_least("ranking", self, 1, ("layers", "depth", "list_depth", "train_requests", "item_tokens", "width"))
         at_least("ranking", self, 1, ("context_tokens", "epochs", "tokens_per_batch", "fit_users", "gate_users"))
         at_least("ranking", self, 2, ("list_length",))

@@ -297,7 +297,8 @@ def _write_reranker(folder: Path, source: BundleSource) -> dict[str, Any] | None
         },
         most={"context": limits["context_tokens"], "tokens": limits["item_tokens"]},
     )
-    return {**limits, "features": gate["features"], "weights": source.reranker_weights}
+    told = {name: gate[name] for name in ("features", "reads")}
+    return {**limits, **told, "weights": source.reranker_weights}
 
 
 def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,15 @@ from commerce.histories import Histories
 from commerce.metrics import Relevant
 from commerce.records import Requests
 from commerce.seen import drop_seen
-from commerce.state import ItemFacts, candidate_features, context_text, feature_names, known_features, profile_text
+from commerce.state import (
+    Heard,
+    ItemFacts,
+    candidate_features,
+    context_text,
+    feature_names,
+    known_features,
+    profile_text,
+)
 from configs.schema import Config
 from learning.encoder_folder import find_encoder
 from learning.tokens import load_tokenizer
@@ -40,6 +48,8 @@ class RankingInputs:
 
     run: RunFolder
     sources: tuple[str, ...]
+    reads: frozenset[str]
+    """What the ranker is told beside (``ranking.reads``)."""
     histories: Histories
     requests: Requests
     item_texts: list[str]
@@ -64,6 +74,7 @@ class RankingInputs:
         return cls(
             run=run,
             sources=tuple(config.retrieval.sources),
+            reads=frozenset(ranking.reads),
             histories=Histories.open(prepared / "histories"),
             requests=Requests.read(prepared / "requests.parquet"),
             item_texts=item_texts,
@@ -109,14 +120,16 @@ class RankingInputs:
                 moment = int(requests.time[row])
                 told = candidate_features(events, moment, vectors[row], candidates, facts)
                 features[row, : len(told)] = told
+            heard = Heard.of(self.reads, intents[row], self.profiles[user])
+            intents[row] = heard.intent
             contexts.append(
                 context_text(
                     events,
                     self.item_texts,
                     self.query_texts,
                     query=self.query_texts[query] if query != NO_QUERY else "",
-                    intent=intents[row],
-                    profile=self.profiles[user],
+                    intent=heard.named,
+                    profile=heard.profile,
                 )
             )
         return Examples(lists.items, features, intents, self.tokenizer.contexts(contexts), self.item_tokens)
@@ -128,7 +141,9 @@ class RankingInputs:
             price=self.prices,
             popularity=np.load(folder / "popularity.npy"),
             vectors=self.item_vectors,
-            edges=Edges.load(folder / "associations.npz"),
+            edges=Edges.load(folder / "associations.npz")
+            if "associations" in self.reads
+            else Edges.none(len(self.prices)),
         )
 
     def judged(self, half: str, users: int, seed: int, *, new_items: bool, actions: Sequence[str]) -> Requests:

@@ -237,6 +237,7 @@ def _write(work: Work, counted: str, cost: Cost, found: dict[str, _Judgement], i
         "context_tokens": ranking.context_tokens,
         "item_tokens": ranking.item_tokens,
         "features": list(inputs.features),
+        "reads": list(ranking.reads),
         "sources": list(inputs.sources),
         "lists": counted,
         "cost": cost.as_json(),

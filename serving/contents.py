@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from commerce.edges import Edges
 from commerce.features import Vocabulary, encode
 from commerce.state import ItemFacts, known_features, profile_text
+from configs.reads import RANKER_READS
 from retrieval.blending import Say
 from retrieval.sources import Source, VectorIndex
 from serving.item_fields import ItemFields
@@ -25,15 +26,17 @@ from serving.users import UserFeatures
 class Contents:
     """What the runtime looks up: items, searches, statistics, and how a profile is read."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], vectors: VectorIndex | None = None) -> None:
+    def __init__(self, folder: Path, manifest: Mapping[str, Any], vectors: VectorIndex | None = None) -> None:
         """Name a bundle that has been checked.
 
         Args:
             folder: of the bundle.
-            settings: of its manifest.
+            manifest: its own.
             vectors: in the place of the bundle's index.
         """
-        self._folder, self._settings, self._vectors = folder, settings, vectors
+        self._folder, self._settings, self._vectors = folder, manifest["settings"], vectors
+        # Bundles of before say nothing of it, and their rerankers read everything.
+        self.reranker_reads = frozenset((manifest["models"]["reranker"] or {}).get("reads", RANKER_READS))
         self.item_ids = Strings.open(folder / "item_ids")
         self.item_vectors: NDArray[np.float32] = np.load(folder / "item_vectors.npy", mmap_mode="r")
 
@@ -69,7 +72,9 @@ class Contents:
             price=np.load(self._folder / "prices.npy", allow_pickle=False),
             popularity=np.load(statistics / "popularity.npy", allow_pickle=False),
             vectors=self.item_vectors,
-            edges=Edges.load(statistics / "associations.npz"),
+            edges=Edges.load(statistics / "associations.npz")
+            if "associations" in self.reranker_reads
+            else Edges.none(len(self.item_ids)),
         )
 
     @cached_property

@@ -15,6 +15,7 @@ from commerce.columns import ACTION_CODES, INTENTS, NO_ITEM
 from commerce.histories import Events
 from commerce.state import (
     Candidates,
+    Heard,
     candidate_features,
     context_text,
     tower_inputs,
@@ -95,7 +96,7 @@ class Runtime:
         self._settings: Mapping[str, Any] = self.manifest["settings"]
         self._key = key
         self.models = models or OnnxModels(self.folder, self.manifest["models"], threads)
-        self.contents = Contents(self.folder, self._settings, vectors)
+        self.contents = Contents(self.folder, self.manifest, vectors)
 
     @property
     def items(self) -> int:
@@ -168,15 +169,16 @@ class Runtime:
         weight = self._reranker_weight(request) if rerank and kept else None
         if weight is not None:
             depth = min(kept, self.manifest["models"]["reranker"]["depth"])
+            heard = Heard.of(self.contents.reranker_reads, intents, visible.profile)
             context = context_text(
                 visible.events,
                 self.contents.item_texts,
                 queries,
                 query=request.query,
-                intent=intents,
-                profile=visible.profile,
+                intent=heard.named,
+                profile=heard.profile,
             )
-            read = self._read(found, depth, visible.events, context, vector, intents, moment)
+            read = self._read(found, depth, visible.events, context, vector, heard.intent, moment)
             whole = np.ones((1, depth), dtype=bool)
             fused = fuse(read[None], found.scores[:, :depth], whole, weight)
             one, other = reorder(found.items[:, :kept], found.scores[:, :kept], fused)

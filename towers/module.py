@@ -99,15 +99,18 @@ class TwoTower(L.LightningModule):
             # no public way to leave a parameter out; this is the one that its authors point to.
             kept = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
             kept(self, [_RESIDUALS])  # type: ignore[no-untyped-call]
+        profile = "profile" in settings["reads"]
         self.user = UserTower(
             text_dim=known.text_dim,
-            categories=known.user_categories,
-            numbers=known.user_numbers,
+            categories=known.user_categories if profile else [],
+            numbers=known.user_numbers if profile else 0,
             dim=settings["dim"],
             layers=settings["layers"],
             heads=settings["heads"],
             length=settings["history_length"],
             dropout=settings["dropout"],
+            behaviour="behaviour" in settings["reads"],
+            searches="searches" in settings["reads"],
         )
         # Fitted afterwards, on finished states; a parameter that never gets a gradient would make ranks wait for it.
         self.intent = IntentHead(settings["dim"]).requires_grad_(False)

@@ -12,8 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from commerce.columns import ACTIONS
+from commerce.columns import ACTION_CODES, ACTIONS
 from learning.dropout import ByteDropout
+
+_SEARCH = ACTION_CODES["search"] + 1
+"""A search among the tower's action codes, of which 0 is padding."""
 
 
 class Block(nn.Module):
@@ -55,6 +58,8 @@ class UserTower(nn.Module):
         heads: int,
         length: int,
         dropout: float,
+        behaviour: bool = True,
+        searches: bool = True,
     ) -> None:
         """Build the tower.
 
@@ -67,9 +72,12 @@ class UserTower(nn.Module):
             heads: attention heads of a block.
             length: events at most.
             dropout: share dropped in training.
+            behaviour: whether it reads what users did with items.
+            searches: whether it reads what they searched for.
         """
         super().__init__()
         self.length = length
+        self.behaviour, self.searches = behaviour, searches
         self.start = nn.Parameter(torch.zeros(dim))
         self.categorical = nn.ModuleList(nn.Embedding(count, dim, padding_idx=0) for count in categories)
         self.numeric = nn.Linear(2 * numbers, dim, bias=False) if numbers else None
@@ -140,6 +148,7 @@ class UserTower(nn.Module):
         ``forward``.
         """
         profile = self._profile(categorical, numeric, numeric_mask)
+        event_vectors, queries, action, gap = self._heard(event_vectors, queries, action, gap)
         # Item vectors have unit length, so each of their numbers is small beside the other parts: bring it to size.
         items = self.item(event_vectors * event_vectors.shape[2] ** 0.5)
         known = (action > 0).unsqueeze(2).to(items.dtype)
@@ -157,6 +166,16 @@ class UserTower(nn.Module):
     def vectors(self, states: Tensor) -> Tensor:
         """Return unit vectors, ``[..., dim]``, of states."""
         return F.normalize(self.out(states).float(), dim=-1)
+
+    def _heard(
+        self, event_vectors: Tensor, queries: Tensor, action: Tensor, gap: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Blank the events that the tower is not to read: their places stay, and with them only how many there were."""
+        if self.behaviour and self.searches:
+            return event_vectors, queries, action, gap
+        kept = (action == _SEARCH) == self.searches if self.behaviour != self.searches else action < 0
+        queries = queries * float(self.searches)
+        return event_vectors * kept.unsqueeze(2).to(event_vectors.dtype), queries, action * kept, gap * kept
 
     def _profile(self, categorical: Tensor, numeric: Tensor, numeric_mask: Tensor) -> Tensor:
         """Return a token per feature kind, ``[batch, tokens, dim]``; no feature, no token."""

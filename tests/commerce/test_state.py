@@ -8,6 +8,7 @@ from commerce.histories import Events
 from commerce.state import (
     HOUR,
     Candidates,
+    Heard,
     ItemFacts,
     candidate_features,
     context_text,
@@ -77,6 +78,17 @@ def test_a_context_says_first_what_matters_most():
 def test_nothing_known_leaves_the_intent():
     text = context_text(NOTHING, ITEMS, QUERIES, query="", intent=np.array([0.5, 0.3, 0.2]), profile="")
     assert text == "intent: browse"
+
+
+def test_a_ranker_hears_what_it_reads_alone():
+    intent = np.array([0.1, 0.7, 0.2], dtype=np.float32)
+    whole = Heard.of(("profile", "intent"), intent, "age 45-54")
+    assert whole.named is intent
+    assert whole.profile == "age 45-54"
+    nothing = Heard.of(("associations",), intent, "age 45-54")
+    assert nothing.intent.tolist() == pytest.approx([1 / 3] * 3)
+    text = context_text(NOTHING, ITEMS, QUERIES, query="hat", intent=nothing.named, profile=nothing.profile)
+    assert text == "query: hat"
 
 
 def test_long_texts_are_cut_at_a_space():

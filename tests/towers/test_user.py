@@ -68,6 +68,19 @@ def test_everything_that_is_told_is_heard(tower, name):
     assert not torch.allclose(tower(**inputs)[0], tower(**told)[0], atol=1e-4)
 
 
+@pytest.mark.parametrize(("behaviour", "searches"), [(True, False), (False, True), (False, False)])
+def test_what_a_tower_is_not_to_read_changes_nothing_but_its_place(tower, behaviour, searches):
+    tower.behaviour, tower.searches = behaviour, searches
+    inputs = {**_inputs(), "query_vectors": torch.zeros(2, LENGTH, TEXT)}
+    inputs["action"] = torch.tensor([[3, 1, 3, 1, 3]] * 2)  # 1: a search
+    inputs["query_vectors"][:, [1, 3]] = 1.0
+    inputs["event_vectors"][:, [1, 3]] = 0.0
+    viewed = {**inputs, "event_vectors": -inputs["event_vectors"]}
+    searched = {**inputs, "query_vectors": -inputs["query_vectors"]}
+    assert torch.allclose(tower(**inputs)[0], tower(**viewed)[0]) == (not behaviour)
+    assert torch.allclose(tower(**inputs)[0], tower(**searched)[0]) == (not searches)
+
+
 def test_the_projected_query_is_the_query(tower):
     """Training projects each query once and gathers; serving passes the text vectors."""
     inputs = {**_inputs(), "query_vectors": torch.randn(2, LENGTH, TEXT)}
