@@ -22,8 +22,7 @@ from configs.errors import InputError
 from pipeline import evaluations
 from pipeline.alignment import Alignment, align, take
 from pipeline.asked import Evaluated
-from pipeline.run_folder import RunFolder
-from pipeline.segments import segments_of
+from pipeline.segments import run_segments
 
 FORMAT = 1
 """Version of the file that ``--json`` writes."""
@@ -111,7 +110,7 @@ def compare(
     measures = [_measure(metric, sides) for metric in dict.fromkeys(metrics)]
     first = sides[0]
     aligned = [_aligned(first.run, other.run, on_common_requests) for other in sides[1:]]
-    parts = _segments(first.run) if segments else []
+    parts = run_segments(first.run) if segments else []
     draws = enough_draws(len(aligned) * len(measures) * (1 + len(parts)), confidence)
     pairs = []
     for other, alignment in zip(sides[1:], aligned, strict=True):
@@ -181,15 +180,6 @@ def _aligned(first: Evaluated, second: Evaluated, on_common: bool) -> Alignment:
             f"both on the same tables with the same prepare and evaluate sections and run.seed{hint}"
         )
     return alignment
-
-
-def _segments(run: Evaluated) -> list[Segment]:
-    ingested = RunFolder(run.root).manifest("ingest") or {}
-    evaluate, data = run.settings["evaluate"], ingested["settings"]["data"]
-    segments, _, _ = segments_of(
-        RunFolder(run.root), run.requests, run.relevant, run.histories, run.metrics["items"], evaluate, data
-    )
-    return segments
 
 
 def _differences(

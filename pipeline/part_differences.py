@@ -18,7 +18,7 @@ from commerce.segments import Segment
 from commerce.significance import randomisation_test, sums_by_user
 from pipeline.asked import WINDOW, Evaluated
 from pipeline.run_folder import RunFolder
-from pipeline.segments import segments_of
+from pipeline.segments import run_segments
 
 INTENTS = "intents"
 """Stands for the intent head among the systems."""
@@ -51,16 +51,6 @@ class Measured:
         """Read a run that has come to ``evaluate``."""
         gate = json.loads((run.stage("train-ranker") / "gate.json").read_text(encoding="utf-8"))
         return cls(Evaluated.open(run.root), bool(gate["shipped"]))
-
-    def segments(self) -> list[Segment]:
-        """Return the segments of its requests."""
-        run = RunFolder(self.run.root)
-        data = (run.manifest("ingest") or {})["settings"]["data"]
-        told = self.run
-        found, _, _ = segments_of(
-            run, told.requests, told.relevant, told.histories, told.metrics["items"], told.settings["evaluate"], data
-        )
-        return found
 
     def intents(self) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int32]]:
         """Return probabilities ``[moments, 3]``, labels and users of the requests that have a label."""
@@ -101,7 +91,7 @@ def differences(
         *found,
         np.concatenate([one.run.requests.user for one in second]),
         [("ndcg", k), ("recall", k)],
-        joined_segments([one.segments() for one in second]),
+        joined_segments([run_segments(one.run) for one in second]),
         resamples=sampling.resamples,
         draws=sampling.draws,
         confidence=sampling.confidence,

@@ -26,6 +26,7 @@ from pipeline.evaluate import hardware
 from pipeline.part_differences import INTENTS, Measured, Sampling, differences, measures
 from pipeline.report.parts import render_parts
 from pipeline.run_folder import RunFolder
+from pipeline.segments import run_segments
 from pipeline.stage import NAMES, run_stages
 from pipeline.tables import cut_off
 from pipeline.takeover import take_over
@@ -240,7 +241,7 @@ def _as_json(
 ) -> dict[str, Any]:
     whole = runs[EVERYTHING]
     metrics, confidence = whole[0].run.metrics, config.evaluate.confidence
-    k, most = cut_off(metrics), 1 + len(whole[0].segments())
+    k, most = cut_off(metrics), 1 + len(run_segments(whole[0].run))
     draws = enough_draws(most * sum(len(measures(part.system, k)) for part in asked), confidence)
     sampling = Sampling(config.evaluate.bootstrap, draws, confidence, config.run.seed)
     found = [

@@ -16,7 +16,7 @@ from commerce.metrics import Relevant
 from commerce.records import Requests
 from commerce.segments import Segment, events_before, find_segments
 from configs.errors import InputError
-from pipeline.asked import WINDOW
+from pipeline.asked import WINDOW, Evaluated
 from pipeline.run_folder import RunFolder
 
 
@@ -53,6 +53,16 @@ def segments_of(
         segments += [part for part in parts if 0 < part.keep.sum() < len(part.keep)]
         notes += [note] if note else []
     return segments, notes, events
+
+
+def run_segments(run: Evaluated) -> list[Segment]:
+    """Return the segments of a finished measurement, over its relevant items."""
+    folder = RunFolder(run.root)
+    data = (folder.manifest("ingest") or {})["settings"]["data"]
+    found, _, _ = segments_of(
+        folder, run.requests, run.relevant, run.histories, run.metrics["items"], run.settings["evaluate"], data
+    )
+    return found
 
 
 def _feature(run: RunFolder, name: str, data: Mapping[str, Any]) -> Feature:
