@@ -129,7 +129,7 @@ STAGES = (
         ),
         ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
     ),
-    Stage("register", ("tracking",), ("train-towers", "train-ranker", "evaluate", "export")),
+    Stage("register", ("tracking",), ("ingest", "prepare", "train-towers", "train-ranker", "evaluate", "export")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 ITEM_STAGES = tuple(

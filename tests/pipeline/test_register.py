@@ -82,12 +82,12 @@ def test_the_stage_logs_the_run_and_says_where_it_is(work, monkeypatch):
             seen.append((uri, experiment))
 
         def register(self, record, bundle, model):
-            from pipeline.registry import Registered
+            from pipeline.registry.registration import Registered
 
             seen.append(record)
             return Registered("run", model, "1")
 
-    monkeypatch.setattr("pipeline.registry.Registry", Registry)
+    monkeypatch.setattr("pipeline.registry.registration.Registry", Registry)
     outcome = register(work)
     place, record = seen
     assert place == (work.config.tracking.uri, "a shop")

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from pipeline.registry import Record, Registry
+from pipeline.registry.registration import Record, Registry
 from serving.runtime import Runtime
 
 mlflow = pytest.importorskip("mlflow")
