@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from commerce.intent import label_positions
 from commerce.leaks import LeakError, check_leaks
 from commerce.requests import lay_requests, single_moments
 from commerce.splits import WINDOWS, Split, ends_before
@@ -14,7 +13,7 @@ STARTS = {"ranker": 100, "validation": 200, "test": 300}
 
 
 @pytest.fixture
-def clean(histories_of):
+def clean(histories_of, label):
     """Arguments of a check that finds nothing: two users, who view and buy in every window."""
     histories = histories_of(
         [
@@ -27,7 +26,7 @@ def clean(histories_of):
     users = np.arange(2)
     split = Split({name: ends_before(histories, users, np.full(2, start)) for name, start in STARTS.items()}, STARTS)
     requests = lay_requests(histories, split, single_moments(split, 2), GAINS, np.zeros(2, dtype=bool), rolling=False)
-    labels = label_positions(histories, split.window_of(histories), np.zeros(40, dtype=np.int32))
+    labels = label(histories, split.window_of(histories), np.zeros(40, dtype=np.int32))
     always = (np.full(40, np.iinfo(np.int64).min), np.full(40, np.iinfo(np.int64).max))
     return {
         "histories": histories,
