@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from commerce.columns import NO_INTENT
 from commerce.histories import Histories
-from commerce.intent_measures import intent_block, last_actions
+from commerce.intent_measures import last_actions, log_loss, macro_f1, plain_rules
 from commerce.intent_moments import IntentMoments, moments_within
 from commerce.records import Requests
 from commerce.session_statistics import LoggedSessions
@@ -51,14 +53,10 @@ def fit_intent_head(module: TwoTower, prepared: Prepared, fit: Requests, seed: i
     said = f"intents: fitted on {len(moments):,} moments, calibrated on {len(held_out):,} of fit users"
     with torch.no_grad():
         chances = module.intent(states, statistics).numpy()[: len(asked)]
-    block = intent_block(
-        chances,
-        asked.label,
-        _last(histories, asked),
-        moments.label,
-        _last(histories, moments),
-    )
-    return [f"{said}; {len(asked):,} fit requests: {_words(block)}" if block else said]
+    if not len(asked):
+        return [said]
+    rules = plain_rules(_last(histories, asked), moments.label, _last(histories, moments))
+    return [f"{said}; {len(asked):,} fit requests: {_words({'head': chances, **(rules or {})}, asked.label)}"]
 
 
 def training_moments(prepared: Prepared, seed: int) -> IntentMoments:
@@ -124,11 +122,10 @@ def _last(histories: Histories, moments: IntentMoments) -> NDArray[np.int64]:
     return last_actions(histories.action, histories.offsets[moments.user], moments.end)
 
 
-def _words(block: dict[str, dict[str, float] | int]) -> str:
-    systems = {name: values for name, values in block.items() if isinstance(values, dict)}
+def _words(systems: Mapping[str, NDArray[np.floating]], labels: NDArray[np.int8]) -> str:
     return ", ".join(
-        f"{name} macro-F1 {values['macro_f1']:.3f} log-loss {values['log_loss']:.3f}"
-        for name, values in systems.items()
+        f"{name} macro-F1 {macro_f1(labels, given.argmax(axis=1)):.3f} log-loss {log_loss(labels, given):.3f}"
+        for name, given in systems.items()
     )
 
 

@@ -1,5 +1,6 @@
-"""The intent head: what the user is about (browse, compare, buy), read linearly off the user tower's state and numbers
-about the session.
+"""The intent head: what the user is about (browse, compare, buy), read off the user tower's state and numbers about the
+session. The state is read linearly, for more would overfit; the numbers through a small hidden layer too, because what
+one of them means hangs on others (views after a search are not views of a feed).
 
 It is trained as if intents were equally frequent, so that a rare one is learned too, and calibrated on users it was not
 trained on, which puts the frequencies back: its probabilities are honest, and the likeliest intent is the decision.
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 
 from commerce.columns import INTENTS
 
+_HIDDEN = 16
+_STEPS = 200
+
 
 class IntentHead(nn.Module):
-    """A multinomial logistic regression, with a temperature and biases fitted on held-out users."""
+    """A softmax over a linear and a hidden part, with a temperature and biases fitted on held-out users."""
 
     mean: Tensor
     deviation: Tensor
@@ -33,7 +37,10 @@ class IntentHead(nn.Module):
             statistics: how many numbers are told about the session.
         """
         super().__init__()
+        self.dim = dim
         self.linear = nn.Linear(dim + statistics, len(INTENTS))
+        self.hidden = nn.Linear(statistics, _HIDDEN)
+        self.out = nn.Linear(_HIDDEN, len(INTENTS), bias=False)
         self.register_buffer("mean", torch.zeros(dim + statistics))
         self.register_buffer("deviation", torch.ones(dim + statistics))
         self.register_buffer("temperature", torch.ones(()))
@@ -43,6 +50,7 @@ class IntentHead(nn.Module):
         """Whether it was trained; before, it answers with equal chances."""
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+        nn.init.zeros_(self.out.weight)
 
     def forward(self, states: Tensor, statistics: Tensor) -> Tensor:
         """Return the chances of each intent, ``[batch, 3]``.
@@ -55,13 +63,15 @@ class IntentHead(nn.Module):
 
     def scores(self, states: Tensor, statistics: Tensor) -> Tensor:
         """Return balanced scores before temperature and biases, ``[batch, 3]``."""
-        read = torch.cat([states, statistics], dim=1)
-        scores: Tensor = self.linear((read - self.mean) / self.deviation)
+        read = (torch.cat([states, statistics], dim=1) - self.mean) / self.deviation
+        scores: Tensor = self.linear(read) + self.out(torch.tanh(self.hidden(read[:, self.dim :])))
         return scores
 
 
-def fit_intents(head: IntentHead, states: Tensor, statistics: Tensor, labels: Tensor, decay: float = 1e-3) -> None:
-    """Fit the linear part by L-BFGS: class-balanced cross-entropy plus half ``decay`` times the squared weights.
+def fit_intents(
+    head: IntentHead, states: Tensor, statistics: Tensor, labels: Tensor, *, decay: float = 1e-3, seed: int = 0
+) -> None:
+    """Fit the head by L-BFGS: class-balanced cross-entropy plus half ``decay`` times the squared weights.
 
     The biases become the log shares of the labels, which undoes the balancing (Saerens et al. 2002) until calibration
     fits them anew.
@@ -72,8 +82,13 @@ def fit_intents(head: IntentHead, states: Tensor, statistics: Tensor, labels: Te
         statistics: ``[moments, statistics]``.
         labels: ``[moments]`` int64, codes of ``INTENTS``.
         decay: strength of the pull towards equal chances.
+        seed: of the hidden layer's first values.
     """
     head.requires_grad_(True)
+    with torch.no_grad():
+        draws = torch.randn(head.hidden.weight.shape, generator=torch.Generator().manual_seed(seed))
+        head.hidden.weight.copy_(draws / max(1, statistics.shape[1]) ** 0.5)
+        head.hidden.bias.zero_()
     read = torch.cat([states, statistics], dim=1)
     head.mean.copy_(read.mean(dim=0))
     # A number that never varied in training says nothing: divided by so much it stays silent if it varies later.
@@ -84,9 +99,10 @@ def fit_intents(head: IntentHead, states: Tensor, statistics: Tensor, labels: Te
 
     def loss() -> Tensor:
         fit = F.cross_entropy(head.scores(states, statistics), labels, weight=weight)
-        return fit + decay / 2 * head.linear.weight.square().sum()
+        weights = (head.linear.weight, head.hidden.weight, head.out.weight)
+        return fit + decay / 2 * torch.stack([one.square().sum() for one in weights]).sum()
 
-    _minimise(list(head.linear.parameters()), loss)
+    _minimise(list(head.parameters()), loss)
     head.temperature.fill_(1.0)
     head.bias.copy_(_centred(((counts + 1) / (counts + 1).sum()).log()))
     head.known.fill_(True)
@@ -116,7 +132,7 @@ def _centred(bias: Tensor) -> Tensor:
 
 
 def _minimise(parameters: list[nn.Parameter], loss: Callable[[], Tensor]) -> None:
-    optimizer = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(parameters, max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()

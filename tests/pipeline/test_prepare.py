@@ -173,7 +173,7 @@ def test_the_rules_of_the_labels_and_their_shares_are_told(plain):
     told = "\n".join(said)
     assert "intents by rule: buy: a cart or a purchase follows in the session; compare: else, 2 or more items" in told
     # Bo's search opens the only session in which anything follows.
-    assert "1 of 5 session starts and searches before the ranker window: browse 0.0%, compare 0.0%, buy 100.0%" in told
+    assert "1 of 4 session starts and searches before the ranker window: browse 0.0%, compare 0.0%, buy 100.0%" in told
     assert "test requests: none labelled" in told
     moments = IntentMoments.load(folder / "intent_moments.npz")
     assert (moments.user.tolist(), moments.end.tolist(), moments.query.tolist()) == ([BO], [6], [0])
