@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from commerce.columns import ACTION_CODES, NO_INTENT, NO_QUERY
 from commerce.histories import Histories
+from commerce.records import Requests
 from commerce.splits import Moments, ends_before
 
 
@@ -68,6 +69,15 @@ def asked_moments(histories: Histories, moments: Moments, label: NDArray[np.int8
     end = ends_before(histories, moments.user, moments.time)
     found = IntentMoments(moments.user, end, moments.time, moments.query, label)
     return found.rows(label != NO_INTENT)
+
+
+def of_requests(requests: Requests) -> IntentMoments:
+    """Return the labelled requests as moments."""
+    known = requests.intent != NO_INTENT
+    moments = IntentMoments(
+        requests.user, requests.history_end, requests.time, requests.query, requests.intent.astype(np.int8)
+    )
+    return moments.rows(known)
 
 
 def moments_within(

@@ -40,6 +40,7 @@ _TOOLS = {
     "compare": ("pipeline.compare", "Say which differences between runs, or systems of one run, are real."),
     "graph": ("pipeline.graph", "Draw what goes with an item."),
     "milvus": ("pipeline.milvus", "Put a run's item vectors into Milvus."),
+    "intents": ("pipeline.show_intents", "Print the intent labels' rules, shares and examples."),
     "show": ("pipeline.show", "Print what a finished run found out."),
 }
 

@@ -9,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from commerce.columns import NO_INTENT
 from commerce.histories import Histories
 from commerce.intent_measures import last_actions, log_loss, macro_f1, plain_rules
-from commerce.intent_moments import IntentMoments, moments_within
+from commerce.intent_moments import IntentMoments, moments_within, of_requests
 from commerce.records import Requests
 from commerce.session_statistics import LoggedSessions
 from pipeline.session_files import INTENT_MOMENTS, read_sessions
@@ -76,15 +75,6 @@ def calibration_moments(prepared: Prepared, users: NDArray[np.int32], seed: int)
     outside[users] = False
     stop[outside] = begin[outside]
     return moments_within(prepared.histories, begin, stop, _position_labels(prepared)).drawn(_MOST_TO_CALIBRATE, seed)
-
-
-def of_requests(requests: Requests) -> IntentMoments:
-    """Return the labelled requests as moments."""
-    known = requests.intent != NO_INTENT
-    moments = IntentMoments(
-        requests.user, requests.history_end, requests.time, requests.query, requests.intent.astype(np.int8)
-    )
-    return moments.rows(known)
 
 
 def read_moments(

@@ -28,7 +28,7 @@ from configs.schema import Config, PrepareConfig
 from pipeline.catalogue import Catalogue, write_catalogue
 from pipeline.intent_labels import label_intents
 from pipeline.search_terms import count_window_terms, write_texts
-from pipeline.session_files import INTENT_MOMENTS, write_sessions
+from pipeline.session_files import INTENT_MOMENTS, INTENT_RULES, write_sessions
 from pipeline.shop_texts import ShopTexts
 from pipeline.stage import Outcome, Work
 
@@ -83,6 +83,7 @@ def prepare(work: Work) -> Outcome:
     np.savez(out / "learned.npz", **learned)  # type: ignore[arg-type]
     np.save(out / "position_intents.npy", labels)
     labelled.moments.save(out / INTENT_MOMENTS)
+    (out / INTENT_RULES).write_text(json.dumps(labelled.lines, ensure_ascii=False, indent=1), encoding="utf-8")
     prices = _prices(warehouse, events, histories, split, catalogue)
     np.save(out / "prices.npy", prices)
     write_sessions(out, catalogue.leaf, prices, query_texts, config.prepare.session_gap_minutes)

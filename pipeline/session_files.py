@@ -14,6 +14,8 @@ from serving.leaves import LEAF, NAMES
 
 INTENT_MOMENTS = "intent_moments.npz"
 """Labelled session starts and searches of the towers' window: ``commerce.intent_moments.IntentMoments``."""
+INTENT_RULES = "intent_rules.json"
+"""How labels were made and how many there are, in the words in which ``prepare`` said it."""
 _SESSIONS = "sessions.npz"
 
 

@@ -69,9 +69,9 @@ class IntentHead(nn.Module):
 
 
 def fit_intents(
-    head: IntentHead, states: Tensor, statistics: Tensor, labels: Tensor, *, decay: float = 1e-3, seed: int = 0
+    head: IntentHead, states: Tensor, statistics: Tensor, labels: Tensor, *, prior: float = 45.0, seed: int = 0
 ) -> None:
-    """Fit the head by L-BFGS: class-balanced cross-entropy plus half ``decay`` times the squared weights.
+    """Fit the head by L-BFGS: class-balanced cross-entropy, its weights drawn to zero by a prior.
 
     The biases become the log shares of the labels, which undoes the balancing (Saerens et al. 2002) until calibration
     fits them anew.
@@ -81,7 +81,7 @@ def fit_intents(
         states: ``[moments, dim]``, the tower's states, which stay as they are.
         statistics: ``[moments, statistics]``.
         labels: ``[moments]`` int64, codes of ``INTENTS``.
-        decay: strength of the pull towards equal chances.
+        prior: precision of the weights, a Gaussian prior: the fewer moments there are, the more it says.
         seed: of the hidden layer's first values.
     """
     head.requires_grad_(True)
@@ -100,7 +100,7 @@ def fit_intents(
     def loss() -> Tensor:
         fit = F.cross_entropy(head.scores(states, statistics), labels, weight=weight)
         weights = (head.linear.weight, head.hidden.weight, head.out.weight)
-        return fit + decay / 2 * torch.stack([one.square().sum() for one in weights]).sum()
+        return fit + prior / len(labels) / 2 * torch.stack([one.square().sum() for one in weights]).sum()
 
     _minimise(list(head.parameters()), loss)
     head.temperature.fill_(1.0)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from commerce.columns import NO_INTENT
-from commerce.intent_moments import IntentMoments, moments_within
+from commerce.intent_moments import IntentMoments, moments_within, of_requests
 from commerce.records import Requests
 from configs.load import load_config
 from configs.schema import Config
 from pipeline.encoders import towers_encoder
-from pipeline.intents import calibration_moments, of_requests, read_moments, training_moments
+from pipeline.intents import calibration_moments, read_moments, training_moments
 from pipeline.run_folder import RunFolder
 from pipeline.session_files import read_sessions
 from pipeline.tower_inputs import Prepared
@@ -87,7 +87,7 @@ class Shop:
         return module.eval()
 
     def read(self, module: TwoTower) -> dict[str, Read]:
-        """Return what the head learns from, is calibrated on and is judged by: ``train``, ``fit``, ``test``, ``within``.
+        """Return what the head learns from (``train``), is calibrated on (``fit``) and is judged by.
 
         ``test`` are the labelled requests of the test window, ``within`` the moments in the midst of its sessions.
         """
