@@ -29,9 +29,7 @@ def main() -> None:
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--shares", default=".01,.05,.2,1", help="of the labelled sessions")
-    parser.add_argument(
-        "--draws", type=int, default=3, help="of the labelled sessions, whose probabilities are averaged"
-    )
+    parser.add_argument("--draws", type=int, default=3, help="of the labelled sessions at each share")
     parser.add_argument("--towers", type=Path, help="a checkpoint of the same config's towers; else the run's own")
     parser.add_argument("--out", type=Path, help="where the figures go as JSON")
     given = parser.parse_args()
@@ -40,7 +38,10 @@ def main() -> None:
     trained = shop.towers(given.towers)
     L.seed_everything(seed, verbose=False)
     untrained = shop.attached(TwoTower(**trained.hparams))
-    read = {"pretrained": shop.read(trained), "untrained": shop.read(untrained)}
+    read = {
+        name: shop.read(module, ("train", "fit", "test"))
+        for name, module in (("pretrained", trained), ("untrained", untrained))
+    }
     found = {}
     for share in map(float, given.shares.split(",")):
         found[str(share)] = at_share(share, read, histories, given.draws, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +87,7 @@ class Shop:
         module.attach(self.prepared.catalogue(encoder, self.config.text, told["id_min_events"], told["popularity"]))
         return module.eval()
 
-    def read(self, module: TwoTower) -> dict[str, Read]:
+    def read(self, module: TwoTower, names: Sequence[str] = ("train", "fit", "test", "within")) -> dict[str, Read]:
         """Return what the head learns from (``train``), is calibrated on (``fit``) and is judged by.
 
         ``test`` are the labelled requests of the test window, ``within`` the moments in the midst of its sessions.
@@ -108,6 +109,7 @@ class Shop:
         return {
             name: Read(found, *read_moments(module, items, histories, sessions, found))
             for name, found in moments.items()
+            if name in names
         }
 
     def test_users(self) -> np.ndarray:

@@ -189,6 +189,20 @@ def test_a_label_that_looks_past_its_window(clean, histories_of):
     )
 
 
+def test_a_request_whose_label_is_from_beyond_its_window(clean):
+    requests, histories = clean["requests"], clean["histories"]
+    # Each request stands at its window's start, in the session of the events after it: a label is right there.
+    session = histories.session[requests.history_end]
+    right = replace(requests, session=session, intent=np.full(6, 2, dtype=np.int8))
+    check_leaks(**{**clean, "requests": right})
+    # The session that the ranker's requests are said to be in goes on in the validation window alone.
+    moved = replace(right, session=np.where(right.window == "ranker", session + 1, session))
+    with pytest.raises(LeakError, match="2 requests have an intent label from beyond their window"):
+        check_leaks(**{**clean, "requests": moved})
+    with pytest.raises(LeakError, match="6 requests have an intent label from beyond their window"):
+        check_leaks(**{**clean, "requests": replace(right, session=session * 0 - 1)})
+
+
 def test_events_out_of_order(clean):
     time = clean["histories"].time.copy()
     time[5] = 0
