@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from commerce.columns import ACTIONS, RELATIONS
+from commerce.columns import ACTIONS, INTENTS, RELATIONS
+from commerce.mapping import map_words, require_columns
 from commerce.warehouse import count_rows, keep
 from configs.errors import InputError
 
@@ -46,6 +47,24 @@ def check_events(warehouse: Backend, events: ir.Table, items: ir.Table) -> Check
         )
     ).drop("known_id")
     return _part(warehouse, "events", marked)
+
+
+def coded_intents(events: ir.Table, column: str, words: Mapping[str, str]) -> ir.Table:
+    """Return events with the shop's own intent labels as column ``intent``: our codes, null where there is none.
+
+    Args:
+        events: as read.
+        column: where the labels stand (``data.event_intent``).
+        words: the shop's word -> ours.
+
+    Raises:
+        InputError: for a column that is not there, or a label that is neither ours nor mapped.
+    """
+    require_columns(events, (column,), "events", "data.event_intent")
+    labelled = events.mutate(intent=map_words(events[column], words, INTENTS, "data.intents", "an intent"))
+    _refuse_unknown_words("events", "intent", labelled, INTENTS, "map the shop's own words with data.intents")
+    codes = ibis.cases(*((labelled.intent == word, code) for code, word in enumerate(INTENTS)))
+    return labelled.mutate(intent=codes.cast("int8"))
 
 
 def check_items(warehouse: Backend, items: ir.Table) -> Checked:

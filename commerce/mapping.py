@@ -86,16 +86,25 @@ def as_id(column: ir.Value) -> ir.StringValue:
     return column.cast("string")
 
 
-def map_actions(actions: ir.StringValue, words: Mapping[str, str], known: Sequence[str]) -> ir.StringValue:
-    """Return actions in our words; a word that is not mapped stays as it is.
+def map_words(
+    column: ir.Value, words: Mapping[str, str], known: Sequence[str], setting: str, kind: str
+) -> ir.StringValue:
+    """Return a column in our words; a word that is not mapped stays as it is, an empty one is null.
+
+    Args:
+        column: as the shop writes it.
+        words: the shop's word -> ours.
+        known: our words.
+        setting: where ``words`` come from (``data.actions``), for messages.
+        kind: what the words are (``an action``), for messages.
 
     Raises:
-        InputError: if a word is mapped to an action that is not one of ours.
+        InputError: if a word is mapped to one that is not ours.
     """
     for theirs, ours in words.items():
         if ours not in known:
-            raise InputError(f"data.actions.{theirs}={ours}: {ours} is not an action; {nearest(ours, known)}")
-    text = actions.cast("string").strip().nullif("")
+            raise InputError(f"{setting}.{theirs}={ours}: {ours} is not {kind}; {nearest(ours, known)}")
+    text = column.cast("string").strip().nullif("")
     if not words:
         return text
     return ibis.cases(*((text == theirs, ours) for theirs, ours in words.items()), else_=text)

@@ -60,6 +60,11 @@ class DataConfig:
     """Our column name -> the shop's, for relations."""
     actions: dict[str, str] = field(default_factory=dict)
     """The shop's word for an action -> ours (search, impression, view, favorite, cart, purchase)."""
+    event_intent: str = ""
+    """Events column with the shop's own labels of what a visitor was about; empty: labels by rule
+    (``prepare.intent_*``, docs/intent.md)."""
+    intents: dict[str, str] = field(default_factory=dict)
+    """The shop's word for an intent -> ours (browse, compare, buy)."""
     timezone: str = ""
     """Zone of times that carry none, e.g. ``Asia/Shanghai``. Empty: zone-less times are refused."""
     time_unit: str = ""
@@ -97,6 +102,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         one_of("data", self, "time_unit", ("", "s", "ms", "us"))
+        if self.intents and not self.event_intent:
+            raise ValueError("data.intents maps the words of a column that data.event_intent does not name")
         shares("data", self, ("max_quarantine_share",))
         above("data", self, 0, ("memory_gb",))
 
@@ -192,6 +199,12 @@ class PrepareConfig:
     """Action -> weight in the towers' and the ranker's loss, and gain in evaluation unless ``evaluate.targets``."""
     ranker_user_share: float = 0.1
     """Share of users, by hash, who give their third-last event to the ranker (``leave_last_out``)."""
+    intent_buys: list[str] = field(default_factory=lambda: ["cart", "purchase"])
+    """Actions that label what came before them in their session ``buy``."""
+    intent_items: int = 2
+    """Different items of one leaf category, still to come in the session, that label a moment ``compare``."""
+    intent_returns: int = 1
+    """Returns to an item after another one, still to come in the session, that do the same."""
     user_share: float = 1.0
     """Share of users, by hash, whose events are learned from, counted and validated on. The test window asks everybody
     all the same: it tells what the other users' data are worth (``mercato learning-curve``)."""
@@ -206,6 +219,11 @@ class PrepareConfig:
         above("prepare", self, 0, ("session_gap_minutes", "ranker_days", "validation_days", "test_days"))
         shares("prepare", self, ("ranker_user_share", "user_share"))
         above("prepare", self, 0, ("user_share",))
+        some_of("prepare", self, "intent_buys", ("favorite", "cart", "purchase"))
+        if not self.intent_buys:
+            raise ValueError("prepare.intent_buys names no action, so nothing could be labelled buy")
+        at_least("prepare", self, 2, ("intent_items",))
+        at_least("prepare", self, 1, ("intent_returns",))
 
 
 @dataclass

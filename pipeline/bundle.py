@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from commerce.histories import Histories
+from commerce.session_statistics import STATISTICS
 from commerce.splits import WINDOWS
 from configs.schema import Config
 from learning.encode import folder_vectors
@@ -34,6 +35,7 @@ from pipeline.ranking_inputs import encoder_path
 from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import window_texts
+from pipeline.session_files import write_session_facts
 from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
@@ -172,6 +174,7 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
     """
     write_items(folder, source)
     write_queries(folder, source)
+    pause = write_session_facts(source.prepared, folder)
     shutil.copytree(source.run.stage("retrieve") / "statistics" / "test", folder / "statistics")
     if "lexical" in source.config.retrieval.sources:
         words = window_texts(source.prepared, WINDOWS[-1])
@@ -199,7 +202,10 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
         "versions": versions(*VERSIONED),
         "window": _window(source.histories),
         "windows": json.loads((source.prepared / "windows.json").read_text(encoding="utf-8")),
-        "settings": bundle_settings(config, source.blends),
+        "settings": {
+            **bundle_settings(config, source.blends),
+            "session_statistics": {"names": list(STATISTICS), "pause": pause},
+        },
         "models": models,
         "users": None
         if key is None
@@ -264,7 +270,7 @@ def write_text_encoder(folder: Path, source: BundleSource) -> dict[str, Any]:
 def _write_user_tower(folder: Path, source: BundleSource) -> dict[str, Any]:
     towers, text_dim = source.user_graph, source.text_encoder.dim
     events = ("event_vectors", "query_vectors", "action", "gap")
-    profile = ("count", "categorical", "numeric", "numeric_mask")
+    profile = ("count", "categorical", "numeric", "numeric_mask", "statistics")
     export_graph(
         towers,
         folder / "user_tower.onnx",
@@ -359,6 +365,7 @@ def _users(towers: UserGraph, text_dim: int, users: int, events: int) -> dict[st
         "categorical": torch.zeros(users, len(tower.categorical), dtype=torch.int64),
         "numeric": torch.randn(users, numbers, generator=draw),
         "numeric_mask": torch.ones(users, numbers),
+        "statistics": torch.rand(users, len(STATISTICS), generator=draw),
     }
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from commerce.features import Columns, Features, Vocabulary, encode, fit, unreadable_numbers
 from commerce.texts import item_text, leaf_category
 from configs.schema import DataConfig
+from serving.leaves import NAMES
 
 _FOR_PEOPLE = ("title", "brand", "category", "price")
 _OPEN = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
@@ -68,6 +69,7 @@ def write_catalogue(ingested: Path, data: DataConfig, out: Path) -> Catalogue:
     _save_features(encode(of_users, users, len(users["user_id"])), out / "users_features")
     leaf = name_codes(leaves)
     np.save(out / "items_features" / "leaf.npy", leaf)
+    (out / NAMES).write_text(json.dumps(sorted({name for name in leaves if name}), ensure_ascii=False))
     vocabularies = {"items": of_items.to_json(), "users": of_users.to_json()}
     (out / "vocabulary.json").write_text(json.dumps(vocabularies, ensure_ascii=False))
     _write_fields(items, data, out / "item_fields.jsonl")

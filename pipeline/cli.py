@@ -45,6 +45,7 @@ _TOOLS = {
     "history": ("pipeline.registry.commands", "Say who was champion from when to when, and why."),
     "graph": ("pipeline.graph", "Draw what goes with an item."),
     "milvus": ("pipeline.milvus", "Put a run's item vectors into Milvus."),
+    "intents": ("pipeline.show_intents", "Print the intent labels' rules, shares and examples."),
     "show": ("pipeline.show", "Print what a finished run found out."),
 }
 

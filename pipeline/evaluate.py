@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from commerce.columns import MICROSECONDS
 from commerce.comparison import Asked, Precision, compare
 from commerce.durable import write_atomic
-from commerce.histories import Histories
-from commerce.intent_measures import intent_block, last_actions
+from commerce.intent_measures import intent_block, last_actions, plain_rules
 from commerce.records import Requests, read_ranked, write_ranked
 from commerce.sanity import nearly_solved
 from pipeline.asked import WINDOW, choose
 from pipeline.asking import Shop
-from pipeline.baselines import rank_baselines, rank_oracle
+from pipeline.baselines import oracle_intents, rank_baselines, rank_oracle
 from pipeline.evaluate_ranking import write_requests
 from pipeline.item_facts import read_item_facts
 from pipeline.report.compose import write_report
@@ -118,7 +117,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         "segment_notes": notes,
         "sources": measure_sources(work, shop, requests, relevant, _users(work, kept), filter_seen),
         "warnings": nearly_solved(_headline(systems)),
-        "intent": _intent(work, everything, requests, kept, histories),
+        "intent": _intent(work, everything, requests, kept, shop),
     }
 
 
@@ -170,15 +169,30 @@ def _sizes(segments: list[Any], asked: Asked) -> dict[str, dict[str, int]]:
 
 
 def _intent(
-    work: Work, everything: Requests, requests: Requests, kept: NDArray[np.bool_], histories: Histories
+    work: Work, everything: Requests, requests: Requests, kept: NDArray[np.bool_], shop: Shop
 ) -> dict[str, Any] | None:
+    config, histories = work.config, shop.histories
     probabilities = np.load(work.run.stage("embed") / f"intents_{WINDOW}.npy")[kept]
     earlier = everything.where(everything.window != WINDOW)
     actions, earlier_actions = (
         last_actions(histories.action, histories.offsets[asked.user], asked.history_end)
         for asked in (requests, earlier)
     )
-    return intent_block(probabilities, requests.intent, actions, earlier.intent, earlier_actions)
+    rules = plain_rules(actions, earlier.intent, earlier_actions)
+    if rules is None:
+        return None
+    systems = {"head": probabilities, **rules}
+    oracle = oracle_intents(work, requests, shop) if config.data.reader == "bazaar" else None
+    if oracle is not None:
+        systems["oracle"] = oracle
+    return intent_block(
+        systems,
+        requests.intent,
+        requests.user,
+        resamples=config.evaluate.bootstrap,
+        confidence=config.evaluate.confidence,
+        seed=config.run.seed,
+    )
 
 
 def _window(prepared: Path) -> dict[str, str | None]:

@@ -15,7 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from commerce.checks import Checked, check_events, check_items, check_relations, check_users, refuse_over_share
+from commerce.checks import (
+    Checked,
+    check_events,
+    check_items,
+    check_relations,
+    check_users,
+    coded_intents,
+    refuse_over_share,
+)
 from commerce.columns import ACTION_CODES, ACTIONS, MICROSECONDS, NO_ITEM
 from commerce.ids import extend_ids
 from commerce.tables import read_tables
@@ -42,7 +50,10 @@ def ingest(work: Work) -> Outcome:
     raw = read_tables(data, work.config.bazaar, warehouse, work.scratch())
     items = check_items(warehouse, raw.items)
     assert raw.events is not None  # else this shop goes the way of pipeline.items_only
-    checked = {"events": check_events(warehouse, raw.events, items.good), "items": items}
+    events = raw.events
+    if data.event_intent:
+        events = coded_intents(events, data.event_intent, data.intents)
+    checked = {"events": check_events(warehouse, events, items.good), "items": items}
     if raw.users is not None:
         checked["users"] = check_users(warehouse, raw.users)
     if raw.relations is not None:

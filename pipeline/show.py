@@ -63,7 +63,7 @@ def _show_users(console: Any, run: Path, count: int, k: int) -> None:
     asked = Requests.read(run / "prepare" / "requests.parquet").of("test").user
     ids = pq.read_table(run / "ingest" / "user_ids.parquet").sort_by("code")["id"].to_pylist()
     titles = pq.read_table(run / "ingest" / "items.parquet", columns=["title"])["title"].to_pylist()
-    for user in _some(np.unique(asked), count):
+    for user in some(np.unique(asked), count):
         events = histories.events(user, int(histories.offsets[user + 1]))
         console.print(f"User {ids[user]}: {len(events):,} events, the last: {_recent(titles, events)}", markup=False)
         try:
@@ -76,7 +76,7 @@ def _show_users(console: Any, run: Path, count: int, k: int) -> None:
         console.print()
 
 
-def _some(users: NDArray[np.int32], count: int) -> list[int]:
+def some(users: NDArray[np.int32], count: int) -> list[int]:
     """Return ``count`` of the users, always the same ones, in no order that a log could have."""
     return sorted(users.tolist(), key=lambda user: hashlib.sha256(str(user).encode()).digest())[:count]
 

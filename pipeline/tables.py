@@ -18,6 +18,13 @@ from configs.errors import InputError
 _WITH_INTERVALS = ("recall", "ndcg")
 _VALUES = ("mrr", "hit_rate", "coverage", "novelty")
 _TITLES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR", "hit_rate": "Hit rate"}
+INTENT_SYSTEMS = {
+    "head": "intent head",
+    "class_prior": "class prior",
+    "last_action": "last-action rule",
+    "oracle": "oracle",
+}
+"""What foretells intents in ``metrics.json``, and how a person calls it."""
 _WIDTH = 116
 
 
@@ -144,9 +151,10 @@ def _any_segment(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _intent_line(intent: dict[str, Any]) -> str:
-    names = {"head": "intent head", "class_prior": "class prior", "last_action": "last-action rule"}
     parts = [
-        f"{title} {intent[name]['macro_f1']:.3f} / {intent[name]['log_loss']:.3f}" for name, title in names.items()
+        f"{title} {intent[name]['macro_f1']:.3f} / {intent[name]['log_loss']:.3f}"
+        for name, title in INTENT_SYSTEMS.items()
+        if name in intent
     ]
     return f"Intent, macro-F1 / log-loss over {intent['requests']:,} labelled requests: {', '.join(parts)}"
 

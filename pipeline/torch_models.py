@@ -44,12 +44,16 @@ class UserGraph(nn.Module):
         categorical: Tensor,
         numeric: Tensor,
         numeric_mask: Tensor,
+        statistics: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return unit vectors ``[batch, dim]`` and intent probabilities ``[batch, 3]``; arguments as the tower's."""
+        """Return unit vectors ``[batch, dim]`` and intent probabilities ``[batch, 3]``.
+
+        Arguments as the tower's, and what the head is told of the session, ``[batch, statistics]``.
+        """
         vectors, states = self.user(
             event_vectors, query_vectors, action, gap, count, categorical, numeric, numeric_mask
         )
-        return vectors, self.intent(states)
+        return vectors, self.intent(states, statistics)
 
 
 class ListGraph(nn.Module):

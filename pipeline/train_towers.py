@@ -64,7 +64,8 @@ def train_towers(work: Work) -> Outcome:
         return Outcome([])
     best = max(rounds, key=lambda one: one.value)
     load_best(module, best)
-    intents = fit_intent_head(module, prepared, data.validation.requests, seed)
+    fit = Requests.read(prepared.folder / "requests.parquet").of("validation", "fit")
+    intents = fit_intent_head(module, prepared, fit, seed)
 
     curve, first_epochs = _joined_curve([one.curve for one in rounds])
     best_epoch = first_epochs[rounds.index(best)] + best.epoch

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from commerce.edges import Edges
 from commerce.features import Vocabulary, encode
+from commerce.session_statistics import STATISTICS, SessionFacts
 from commerce.state import ItemFacts, known_features, profile_text
 from configs.reads import RANKER_READS
 from retrieval.blending import Say
 from retrieval.sources import Source, VectorIndex
 from serving.item_fields import ItemFields
+from serving.leaves import LEAF
+from serving.manifest import BundleError
 from serving.sources import open_sources
 from serving.strings import Strings
 from serving.users import UserFeatures
@@ -76,6 +79,25 @@ class Contents:
             if "associations" in self.reranker_reads
             else Edges.none(len(self.item_ids)),
         )
+
+    @cached_property
+    def session_facts(self) -> SessionFacts | None:
+        """What numbers about a session are counted with; None in a bundle from before the head was told any.
+
+        Raises:
+            BundleError: where the head was told other numbers than this version counts.
+        """
+        told = self._settings.get("session_statistics")
+        if told is None:
+            return None
+        if tuple(told["names"]) != STATISTICS:
+            raise BundleError(
+                f"{self._folder}: its intent head reads {len(told['names'])} numbers about a session, and not all are "
+                f"among the {len(STATISTICS)} that this version of Mercato counts; install the version that made the "
+                "bundle or export it again"
+            )
+        leaf = np.load(self._folder / LEAF, allow_pickle=False)
+        return SessionFacts(leaf, np.load(self._folder / "prices.npy", allow_pickle=False), told["pause"])
 
     @cached_property
     def item_fields(self) -> ItemFields:

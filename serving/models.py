@@ -45,6 +45,8 @@ class UserInputs:
     """``[batch, columns]``: standardised, 0 where missing."""
     numeric_mask: Floats
     """``[batch, columns]``: 1 where the number is known."""
+    statistics: Floats
+    """``[batch, statistics]``: of the session so far; a bundle from before them reads none."""
 
 
 class Models(Protocol):

@@ -24,7 +24,7 @@ from commerce.columns import MICROSECONDS
 from commerce.durable import replace_folder
 from commerce.edges import Edges
 from commerce.features import Vocabulary, encode
-from commerce.texts import item_text
+from commerce.texts import item_text, leaf_category
 from configs.errors import InputError
 from ranking.pairs import PairTokenizer
 from retrieval.filters import ALWAYS_FROM, ALWAYS_UNTIL
@@ -36,6 +36,7 @@ from serving.golden import Shaken, record_again
 from serving.item_fields import append_item_fields
 from serving.item_rows import Row, moment, number, read_rows
 from serving.item_tokens import ItemTokens
+from serving.leaves import grow_leaves
 from serving.manifest import bundle_id, seal
 from serving.models import OnnxModels
 from serving.runtime import Runtime
@@ -138,6 +139,8 @@ def _extend(folder: Path, runtime: Runtime, rows: Sequence[Row]) -> None:
     before = contents.availability
     available = {"from": np.concatenate([before[0], since]), "until": np.concatenate([before[1], until])}
     np.savez(folder / "availability.npz", **available)  # type: ignore[arg-type]
+    category = settings["category"]
+    grow_leaves(folder, [leaf_category(row.get(category)) if category else "" for row in rows])
     np.save(folder / "prices.npy", np.concatenate([np.load(folder / "prices.npy"), prices]))
     if contents.variants is not None:  # none is declared a variant of another
         first = int(contents.variants.max(initial=-1)) + 1

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from commerce.columns import ACTION_CODES, INTENTS, NO_ITEM
+from commerce.columns import ACTION_CODES, INTENTS, NO_ITEM, NO_QUERY
 from commerce.histories import Events
+from commerce.session_statistics import query_words, session_statistics
 from commerce.state import (
     Candidates,
     Heard,
@@ -159,7 +160,7 @@ class Runtime:
         queries = QueryBook(self.contents.query_texts, self.contents.query_vectors, self.models.encode)
         visible = self._visible(request, moment, queries)
         query = queries.code(request.query)
-        vector, intents = self._place_user(with_query(visible.events, query, moment), visible.features, queries)
+        vector, intents = self._place_user(visible, moment, query, queries)
         ask = Ask(
             [visible.events], vector[None], np.array([moment]), [request.query.strip()], visible.features.categorical
         )
@@ -239,12 +240,13 @@ class Runtime:
         return self.manifest["models"]["user"] is not None
 
     def _place_user(
-        self, events: Events, features: UserFeatures, queries: QueryBook
+        self, visible: Visible, moment: int, query: int, queries: QueryBook
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the user's vector ``[dim]`` and intent probabilities ``[3]``.
 
         Without a user tower: the text vector of the search terms, zeros where there are none, and no intents.
         """
+        events, features = with_query(visible.events, query, moment), visible.features
         if not self.personalised:
             vector = np.zeros(self.contents.item_vectors.shape[1], dtype=np.float32)
             if len(events):
@@ -265,9 +267,18 @@ class Runtime:
                 categorical=features.categorical.astype(np.int64),
                 numeric=features.numeric,
                 numeric_mask=features.numeric_mask.astype(np.float32),
+                statistics=self._statistics(visible.events, moment, query, queries),
             )
         )
         return vectors[0], intents[0]
+
+    def _statistics(self, events: Events, moment: int, query: int, queries: QueryBook) -> NDArray[np.float32]:
+        """Return what the intent head is told of the session, ``[1, statistics]``; none in a bundle from before it."""
+        facts = self.contents.session_facts
+        if facts is None:
+            return np.zeros((1, 0), dtype=np.float32)
+        words = query_words(queries[query]) if query != NO_QUERY else 0.0
+        return session_statistics(events, moment, query, words, facts)[None]
 
     def _find(self, ask: Ask, request: Request) -> Found:
         settings = self._settings

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
+from commerce.session_statistics import STATISTICS
 from learning.gather import gather, mean_of, share_of_mean
 from learning.metrics import NDCG
 from learning.optimizer import parameter_groups, warmup_cosine
@@ -113,7 +114,7 @@ class TwoTower(L.LightningModule):
             searches="searches" in settings["reads"],
         )
         # Fitted afterwards, on finished states; a parameter that never gets a gradient would make ranks wait for it.
-        self.intent = IntentHead(settings["dim"]).requires_grad_(False)
+        self.intent = IntentHead(settings["dim"], len(STATISTICS)).requires_grad_(False)
         self.log_scale = nn.Parameter(torch.tensor(-float(torch.tensor(settings["temperature"]).log())))
         self.register_buffer("residual", torch.zeros(known.items, dtype=torch.int64))
         self.ndcg = NDCG(10)

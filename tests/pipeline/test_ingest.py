@@ -89,6 +89,32 @@ def test_bad_rows_go_to_quarantine_and_are_told(shop):
     assert said[0].startswith("events: 2 of 6 rows put aside: 1 item not in items (first: row 5), 1 unparsable")
 
 
+def test_the_shops_own_intent_labels_come_in_as_codes(shop):
+    words = {"calm": "browse", "keen": "buy"}
+    events = EVENTS + "bo,2024-01-02T11:00:00Z,view,tea,,s1,keen\nbo,2024-01-02T11:01:00Z,view,tea,,s1,compare\n"
+    _, folder = shop(events, event_intent="mood", intents=words)
+    assert rows(folder, "events", "row", "intent") == [(3, None), (0, 0), (4, 2), (5, 1), (1, None), (2, None)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (
+            {"event_intent": "mood"},
+            r"unknown intent 'calm' \(1 rows, first: row 0\); ours are browse, compare, buy; map .* data.intents",
+        ),
+        ({"event_intent": "moods"}, "no column moods; did you mean mood"),
+        (
+            {"event_intent": "mood", "intents": {"calm": "brows"}},
+            "data.intents.calm=brows: brows is not an intent; did you mean browse",
+        ),
+    ],
+)
+def test_intent_labels_that_are_not_known_stop_the_run(shop, settings, why):
+    with pytest.raises(InputError, match=why):
+        shop(**settings)
+
+
 def test_too_many_bad_rows_stop_the_run_and_leave_no_stage(shop, tmp_path):
     with pytest.raises(InputError, match=r"1 of 3 rows put aside: 1 item_id again .*at most 1\.0% is allowed"):
         shop(items=ITEMS + "tea,Tea again\n")
