@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import warnings
@@ -20,6 +21,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
@@ -142,3 +144,22 @@ def _local_artifacts(uri: str) -> str | None:
     database = Path(uri.removeprefix("sqlite:///")).resolve()
     database.parent.mkdir(parents=True, exist_ok=True)
     return (database.parent / "mlflow-artifacts").as_uri()
+
+
+def fetch_tracked(uri: str, run_id: str, folder: Path) -> tuple[list[Path], list[str]]:
+    """Fetch what a tracking server holds of a run, without its models, into ``folder``.
+
+    Returns: the files, among them ``params.json`` with the run's parameters and tags, and what could not be had.
+    """
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    try:
+        told = client.get_run(run_id)
+        names = [artifact.path for artifact in client.list_artifacts(run_id) if not artifact.is_dir]
+        files = [Path(client.download_artifacts(run_id, name, str(folder))) for name in names]
+    except (MlflowException, OSError) as error:
+        return [], [f"what {uri} holds of run {run_id} was not looked through: {error}"]
+    # Who ran it, and from where, MLflow notes by itself; of users it knows nothing.
+    tags = {name: value for name, value in told.data.tags.items() if not name.startswith("mlflow.")}
+    params = folder / "params.json"
+    params.write_text(json.dumps({"params": told.data.params, "tags": tags}), encoding="utf-8")
+    return [*files, params], []

@@ -7,7 +7,7 @@ questions on the machine that will serve.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +173,8 @@ def _stable(runtime: Runtime, shaken: Runtime, choices: Sequence[Request], numbe
 
 
 def _recorded(runtime: Runtime, request: Request, rerank: bool) -> dict[str, Any]:
-    trace = runtime.trace(request, rerank=rerank)
+    # Who asks tells nothing here, and nobody has to be looked up among those who opted out.
+    trace = runtime.trace(replace(request, user=None), rerank=rerank)
     return {
         "request": request.as_json(),
         "rerank": rerank,
