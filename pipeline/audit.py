@@ -29,6 +29,7 @@ from commerce.sensitive import users_of_queries
 from configs.errors import InputError
 from configs.schema import TextConfig
 from pipeline.run_folder import RunFolder
+from pipeline.search_terms import QUERY_USERS, told_query_texts
 from serving.manifest import MANIFEST
 from serving.strings import Strings
 
@@ -77,10 +78,12 @@ class Known:
 
     users: frozenset[str] = frozenset()
     items: frozenset[str] = frozenset()
+    rare: frozenset[str] = frozenset()
+    """Search terms that hardly anybody typed, without those that are a title, brand or category besides."""
 
     @classmethod
-    def of(cls, run: RunFolder) -> Known:
-        """Read the ids of a run."""
+    def of(cls, run: RunFolder, least: int) -> Known:
+        """Read the ids of a run, and the queries that fewer than ``least`` users typed."""
         ingested = run.stage("ingest")
         users, items = (
             frozenset(id_ for id_ in pq.read_table(ingested / f"{kind}_ids.parquet")["id"].to_pylist() if id_)
@@ -88,7 +91,7 @@ class Known:
             else frozenset[str]()
             for kind in ("user", "item")
         )
-        return cls(users, items)
+        return cls(users, items, _rare_queries(run, least))
 
     @cached_property
     def telling(self) -> frozenset[str]:
@@ -136,9 +139,9 @@ def audit_path(path: Path, min_users: int | None = None) -> Found:
     if (path / MANIFEST).is_file() and (path / "item_ids").is_dir():
         run = RunFolder(path.absolute().parent)
         of_run = run.manifest("ingest") is not None and path.name == "bundle"
-        known = Known.of(run) if of_run else Known()
-        notes = [] if of_run else ["ids of users are not looked for: no run folder around this bundle tells them"]
         least = _least(run if of_run else None, min_users)
+        known = Known.of(run, least) if of_run else Known()
+        notes = [] if of_run else ["ids of users are not looked for: no run folder around this bundle tells them"]
         return _joined([*_files(path, path.name, known), *_rare(path, least)], [path], notes)
     run = RunFolder(path)
     if run.manifest("ingest") is None:
@@ -159,7 +162,7 @@ def audit_export(run: RunFolder, bundle: Path, min_users: int) -> Found:
 
 
 def _audit_run(run: RunFolder, bundle: Path, least: int, notes: list[str], more: list[Path]) -> Found:
-    known = Known.of(run)
+    known = Known.of(run, least)
     places = [run.root / name for name in PUBLISHED if (run.root / name).is_file()]
     findings = [finding for place in places for finding in _files(place, place.name, known)]
     if bundle.is_dir():
@@ -191,6 +194,22 @@ def _least(run: RunFolder | None, min_users: int | None) -> int:
         return min_users
     settings = ((run.manifest("prepare") if run else None) or {}).get("settings", {})
     return int(settings.get("text", {}).get("terms_min_users", TextConfig().terms_min_users))
+
+
+def _rare_queries(run: RunFolder, least: int) -> frozenset[str]:
+    """Return the queries that fewer than ``least`` users typed; what the shop says itself identifies nobody."""
+    prepared = run.root / "prepare"
+    if not (prepared / QUERY_USERS).is_file():
+        return frozenset()
+    told = told_query_texts(prepared, least)
+    texts = pq.read_table(prepared / "queries.parquet").sort_by("query")["text"].to_pylist()
+    rare = {text for text, shown in zip(texts, told, strict=True) if text and not shown}
+    with (prepared / "item_fields.jsonl").open(encoding="utf-8") as file:
+        for line in file:
+            for value in json.loads(line).values():
+                if isinstance(value, str):
+                    rare.difference_update({value, *value.split(" > ")})
+    return frozenset(rare)
 
 
 def _joined(findings: list[Finding], places: list[Path], notes: list[str]) -> Found:
@@ -247,6 +266,8 @@ def _of_file(path: Path, name: str, known: Known) -> list[Finding]:
 def _in_text(column: str, text: str, known: Known) -> Iterator[tuple[str, str]]:
     if _HASH.fullmatch(text):
         return
+    if text in known.rare and column != "":
+        yield "a query that few users typed", text
     for kind, found in find_patterns(text):
         yield f"a {kind}", found
     if known.users:
@@ -281,7 +302,7 @@ def _texts(path: Path) -> Iterator[tuple[str, str, str]]:
         # Scripts draw, data lies in the page; what a browser shows is what is read.
         shown = html.unescape(_TAG.sub("\n", _SCRIPT.sub("", path.read_text(encoding="utf-8"))))
         for number, line in enumerate(shown.splitlines(), start=1):
-            yield f"line {number} of the text", "", line
+            yield f"line {number} of the text", "text", line.strip()
     else:
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             yield f"line {number}", "", line

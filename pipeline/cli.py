@@ -41,6 +41,8 @@ _TOOLS = {
     "forget": ("pipeline.forget", "Remove a user from a run's files and its next bundle."),
     "opt-out": ("serving.rights_commands", "Stop profiling a user in a bundle's answers."),
     "block": ("serving.rights_commands", "Keep an item out of a bundle's answers."),
+    "profiles": ("pipeline.profiles", "Write a profile of every user, and how well tags foretell purchases."),
+    "profile": ("pipeline.profiles", "Print one user's profile."),
     "compare": ("pipeline.compare", "Say which differences between runs, or systems of one run, are real."),
     "graph": ("pipeline.graph", "Draw what goes with an item."),
     "milvus": ("pipeline.milvus", "Put a run's item vectors into Milvus."),

@@ -26,6 +26,7 @@ from pipeline.asking import Shop
 from pipeline.baselines import rank_baselines, rank_oracle
 from pipeline.evaluate_ranking import write_requests
 from pipeline.item_facts import read_item_facts
+from pipeline.probe import probe_vectors
 from pipeline.report.compose import write_report
 from pipeline.retrieve import VARIANTS
 from pipeline.segments import segments_of
@@ -121,6 +122,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         "sources": measure_sources(work, shop, requests, relevant, _users(work, kept), filter_seen),
         "warnings": nearly_solved(_headline(systems)),
         "intent": _intent(work, everything, requests, kept, histories),
+        "sensitive_probe": probe_vectors(work, whole),
     }
 
 

@@ -18,7 +18,14 @@ from commerce.histories import Histories
 from commerce.records import Requests
 from configs.errors import InputError
 from pipeline.forgotten import add, listed, record_path, records, write_record
-from pipeline.removal import STAGES, Change, find_target, remove_from_evaluations, remove_from_stage
+from pipeline.removal import (
+    STAGES,
+    Change,
+    find_target,
+    remove_from_evaluations,
+    remove_from_profiles,
+    remove_from_stage,
+)
 from pipeline.run_folder import RunFolder
 from pipeline.user_hashes import user_key
 from serving.manifest import MANIFEST, bundle_id
@@ -52,7 +59,7 @@ def forget_user(root: Path, user: str, absent: bool = False) -> list[str]:
     Raises:
         InputError: for an id that the run does not know, or where nothing was cut off.
     """
-    variable = _variable(root)
+    variable = key_variable(root)
     if not user:
         unfinished = [record for record in records(root).values() if record["finished"] is None]
         if not unfinished:
@@ -95,7 +102,10 @@ def _remove(root: Path, hash_: bytes, key: bytes) -> list[str]:
         if run.manifest("prepare") is None:
             raise InputError(f"{root} has an ingest but no prepare; run `mercato prepare CONFIG` first")
         target = find_target(run, code)
-        if given := remove_from_evaluations(run, target):
+        if given := [
+            *remove_from_evaluations(run, target),
+            *remove_from_profiles(run, [_ids(root)[code], hash_.hex()]),
+        ]:
             note(given)
         for stage in STAGES:
             if run.manifest(stage) is not None:
@@ -177,7 +187,7 @@ def _ids(root: Path) -> list[str]:
     return ids
 
 
-def _variable(root: Path) -> str:
+def key_variable(root: Path) -> str:
     """Return the environment variable of the key, as the run's stages were told it."""
     for stage in ("evaluate", "export"):
         settings = (RunFolder(root).manifest(stage) or {}).get("settings", {})

@@ -107,7 +107,16 @@ def remove_from_evaluations(run: RunFolder, target: Target) -> list[Change]:
     return changes
 
 
-def drop_rows(path: Path, column: str, values: NDArray[np.integer]) -> tuple[int, int]:
+def remove_from_profiles(run: RunFolder, names: list[str]) -> list[Change]:
+    """Take a user, by id or hash, out of what ``mercato profiles`` wrote into the run folder."""
+    path = run.root / "profiles" / "profiles.parquet"
+    if not path.is_file():
+        return []
+    before, after = drop_rows(path, "user", np.array(names))
+    return [Change("profiles/profiles.parquet", "profiles", before, after)] if before != after else []
+
+
+def drop_rows(path: Path, column: str, values: NDArray[np.generic]) -> tuple[int, int]:
     """Write a Parquet file anew without rows whose ``column`` is one of ``values``; return rows before and after."""
     file = pq.ParquetFile(path)
     before, after = file.metadata.num_rows, 0

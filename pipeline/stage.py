@@ -103,6 +103,7 @@ STAGES = (
             "bazaar",
             "data.reader",
             "data.item_category",
+            "data.sensitive",
             "text.terms_min_users",
             "export.hash_key_variable",
             "prepare.split",
