@@ -222,7 +222,7 @@ def describe_behaviour(
 
 
 def price_levels(prices: NDArray[np.float32], leaf: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Return each item's place among the prices of its leaf category (-1: of those without), 0 to 1, NaN without price."""
+    """Return each item's place among the prices of its leaf (-1: of those without one), 0 to 1, NaN without price."""
     levels = np.full(len(prices), np.nan, dtype=np.float32)
     known = np.flatnonzero(np.isfinite(prices))
     order = known[np.lexsort((prices[known], leaf[known]))]

@@ -30,13 +30,15 @@ from configs.errors import InputError
 from configs.schema import TextConfig
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import QUERY_USERS, told_query_texts
+from serving.golden import QUERIES
 from serving.manifest import MANIFEST
 from serving.strings import Strings
 
 PUBLISHED = ("metrics.json", "metrics_new_items.json", "report.html")
 """Files in a run folder's root that are made to be shown."""
 _TEXTS = (".json", ".jsonl", ".csv", ".parquet", ".html", ".txt", ".yaml", ".md", ".py", ".sha256", ".sig")
-_USER_COLUMN = re.compile(r"(^|_)(user|customer|household|member|shopper|buyer)(_?id)?s?$", re.IGNORECASE)
+_USER_COLUMN = re.compile(r"(^|_)(user|customer|household|member|shopper|buyer)(_?ids?)?$", re.IGNORECASE)
+"""Names of columns that hold ids; ``users`` is a count."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SCRIPT = re.compile(r"<script(?![^>]*json)[^>]*>.*?</script>|<style[^>]*>.*?</style>", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
@@ -209,7 +211,7 @@ def _rare_queries(run: RunFolder, least: int) -> frozenset[str]:
             for value in json.loads(line).values():
                 if isinstance(value, str):
                     rare.difference_update({value, *value.split(" > ")})
-    return frozenset(rare)
+    return frozenset(rare.difference(QUERIES))
 
 
 def _joined(findings: list[Finding], places: list[Path], notes: list[str]) -> Found:

@@ -102,11 +102,9 @@ def _remove(root: Path, hash_: bytes, key: bytes) -> list[str]:
         if run.manifest("prepare") is None:
             raise InputError(f"{root} has an ingest but no prepare; run `mercato prepare CONFIG` first")
         target = find_target(run, code)
-        if given := [
-            *remove_from_evaluations(run, target),
-            *remove_from_profiles(run, [_ids(root)[code], hash_.hex()]),
-        ]:
-            note(given)
+        beside = remove_from_evaluations(run, target) + remove_from_profiles(run, [_ids(root)[code], hash_.hex()])
+        if beside:
+            note(beside)
         for stage in STAGES:
             if run.manifest(stage) is not None:
                 remove_from_stage(run, stage, target, note)

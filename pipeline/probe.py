@@ -14,7 +14,7 @@ from pipeline.stage import Work
 
 
 def probe_vectors(work: Work, requests: Requests) -> list[dict[str, Any]]:
-    """Return how well each value of each sensitive feature can be read from user vectors; one vector a user, their last.
+    """Return how well each value of each sensitive feature can be read from users' last vectors.
 
     Args:
         work: of ``evaluate``.

@@ -12,7 +12,8 @@ _COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     (
         "tags",
         pa.list_(_TAG),
-        "top tags of each item feature that are stronger than everybody's, the strongest first: strength is the share of what the user did and searched "
+        "top tags of each item feature that are stronger than everybody's, the strongest first: strength is the share "
+        "of what the user did and searched "
         "that has the tag, mixed with everybody's (of a feature, all strengths sum to 1); lift is strength over "
         "everybody's share",
     ),

@@ -156,7 +156,7 @@ def probe_lines(reads: Sequence[dict[str, Any]]) -> list[str]:
     """Return a line for each value of a sensitive feature: how well user vectors tell it."""
     return [
         f"Sensitive {one['feature']} {one['value']}, read from user vectors: AUROC "
-        f"{_interval({**one, 'value': one['auroc']})}, .5 is a guess; {one['having']:,} of {one['users']:,} users are so"
+        f"{_interval({**one, 'value': one['auroc']})}, .5 is a guess; {one['having']:,} of {one['users']:,} users"
         for one in reads
     ]
 

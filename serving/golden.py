@@ -41,6 +41,8 @@ _ENGLISH = (
     "running shoes",
 )
 _CHINESE = ("红色连衣裙", "无线手机充电器", "有机燕麦牛奶", "干性皮肤面霜", "跑步鞋")
+QUERIES = (*_ENGLISH, *_CHINESE)
+"""Search terms of golden requests; nobody typed them."""
 _NOBODY = "golden-request-unknown"
 
 

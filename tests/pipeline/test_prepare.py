@@ -244,10 +244,10 @@ def test_a_planted_leak_stops_the_stage_with_the_rows_of_the_log(shop, monkeypat
     al, bo = (hashed(os.environ["MERCATO_HASH_KEY"].encode(), user) for user in ("al", "bo"))
     assert str(found.value).split("\n")[:3] == [
         "leak check: 2 events of the test window or a later one count as before it:",
-        f"  user {al}, item pot, purchase at 2024-01-10T10:00:00Z; belongs to the test window, broke into the validation "
-        "window",
-        f"  user {bo}, item cup, purchase at 2024-01-10T09:00:00Z; belongs to the test window, broke into the validation "
-        "window",
+        f"  user {al}, item pot, purchase at 2024-01-10T10:00:00Z; belongs to the test window, broke into the "
+        "validation window",
+        f"  user {bo}, item cup, purchase at 2024-01-10T09:00:00Z; belongs to the test window, broke into the "
+        "validation window",
     ]
 
 
