@@ -89,6 +89,11 @@ class DataConfig:
     """User columns read as numbers."""
     sensitive: list[str] = field(default_factory=list)
     """User columns kept out of every model, text and explanation."""
+    sensitive_categories: list[str] = field(default_factory=list)
+    """Categories (a level of the path, or levels joined by `` > ``) whose items give no tags, no explanations and no
+    text to the reranker's context; needs ``item_category``."""
+    blocked: str = ""
+    """File with an item id a line: these are shown to nobody, whatever finds them (docs/privacy.md)."""
 
     @property
     def modelled_categories(self) -> list[str]:
@@ -106,6 +111,8 @@ class DataConfig:
             raise ValueError("data.intents maps the words of a column that data.event_intent does not name")
         shares("data", self, ("max_quarantine_share",))
         above("data", self, 0, ("memory_gb",))
+        if self.sensitive_categories and not self.item_category:
+            raise ValueError("data.sensitive_categories needs data.item_category, the column that holds the path")
 
 
 @dataclass
@@ -258,7 +265,8 @@ class TextConfig:
     """Search terms that join an item's text, at most: the queries that led most users to it before the window. Towers
     and reranker read those known before the ranker window, ``lexical`` and the graph those before each; 0: none."""
     terms_min_users: int = 5
-    """Different users whom a query must have led to an item to join its text."""
+    """Different users whom a query must have led to an item to join its text. Texts of queries that fewer users typed
+    are in no bundle and no report, and the reranker is not told them (docs/privacy.md)."""
     train_vocabulary: int = 8000
     """Tokens at most, of an encoder that is trained on the shop's own texts (``encoder: train``)."""
     train_dim: int = 128
@@ -685,6 +693,13 @@ class ExportConfig:
     """Environment variable that holds the key of the user-id hashes."""
     top: int = 10
     """Items per golden answer."""
+    audit: str = "refuse"
+    """What becomes of findings of ``mercato audit`` in the new bundle, report or metrics: ``refuse`` or ``warn``."""
+    rare_queries: str = "vectors"
+    """Of searches that fewer than ``text.terms_min_users`` users typed, in the bundle's histories: ``vectors`` (no
+    text; answers are the pipeline's own) or ``none`` (as if no words had been typed)."""
+    opt_out: str = ""
+    """File with a user id a line: these are not profiled, and the bundle carries the list as keyed hashes."""
 
     def __post_init__(self) -> None:
         if self.golden_requests < 50:
@@ -693,6 +708,8 @@ class ExportConfig:
                 "request"
             )
         at_least("export", self, 1, ("top",))
+        one_of("export", self, "audit", ("refuse", "warn"))
+        one_of("export", self, "rare_queries", ("vectors", "none"))
 
 
 @dataclass

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from commerce.columns import NO_QUERY
 from commerce.histories import Histories
 from commerce.session_statistics import STATISTICS
 from commerce.splits import WINDOWS
@@ -34,12 +35,13 @@ from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
 from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
-from pipeline.search_terms import window_texts
+from pipeline.search_terms import told_query_texts, window_texts
 from pipeline.session_files import write_session_facts
 from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
 from retrieval.index_folder import files_of, read_facts
+from serving.contents import SENSITIVE
 from serving.item_fields import save_item_fields
 from serving.item_tokens import ItemTokens
 from serving.new_items import INDEX_QUERIES, LEXICAL_TEXTS
@@ -89,6 +91,17 @@ class BundleSource:
     def query_texts(self) -> list[str]:
         """Search terms, by query code."""
         return _strings(self.prepared / "queries.parquet", "text")
+
+    @cached_property
+    def told_queries(self) -> list[str]:
+        """The same, empty where hardly anybody typed them."""
+        return told_query_texts(self.prepared, self.config.text.terms_min_users)
+
+    @property
+    def query_codes(self) -> NDArray[np.int32]:
+        """Each query's code, ``[queries]``; ``NO_QUERY`` where its text is not told."""
+        told = np.array([bool(text) for text in self.told_queries], dtype=bool)
+        return np.where(told, np.arange(len(told)), NO_QUERY).astype(np.int32)
 
     @cached_property
     def item_vectors(self) -> NDArray[np.float32]:
@@ -186,7 +199,8 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
         shutil.copyfile(source.run.stage("retrieve") / GRAPH_FILE, folder / GRAPH_FILE)
     if key is not None:
         features = UserFeatures.open(source.prepared / "users_features")
-        write_users(folder / "users", source.user_ids, key, source.histories, features)
+        codes = source.query_codes if source.config.export.rare_queries == "none" else None
+        write_users(folder / "users", source.user_ids, key, source.histories, features, codes)
     models = {
         "text": write_text_encoder(folder, source),
         "user": _write_user_tower(folder, source),
@@ -212,7 +226,7 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
         else {
             "key_variable": config.export.hash_key_variable,
             "key_check": key_check(key),
-            "count": len(source.user_ids),
+            "count": sum(map(bool, source.user_ids)),  # one who was forgotten has no id
         },
         "metrics": {name: value for name, value in measured.items() if name != "segments"},
     }
@@ -231,17 +245,23 @@ def write_items(folder: Path, source: BundleSource) -> None:
         shutil.copyfile(path, copy)
     if not read_facts(index)[0]["exact"]:
         np.save(folder / INDEX_QUERIES, sample_users(source.run, "validation", source.config.retrieval.index_queries))
-    for name in ("availability.npz", "prices.npy", "vocabulary.json"):
+    told_of = [SENSITIVE] if source.config.data.sensitive_categories else []
+    for name in ("availability.npz", "prices.npy", "vocabulary.json", *told_of):
         shutil.copyfile(source.prepared / name, folder / name)
 
 
 def write_queries(folder: Path, source: BundleSource) -> None:
-    """Write the log's search terms and their vectors; without histories nothing refers to them."""
-    texts = source.query_texts if source.config.export.include_histories else []
-    Strings.of(texts).save(folder / "queries")
+    """Write the log's search terms and their vectors; without histories nothing refers to them.
+
+    Terms that fewer than ``text.terms_min_users`` users typed have no text.
+    """
+    shipped = source.config.export.include_histories and bool(source.query_texts)
+    Strings.of(source.told_queries if shipped else []).save(folder / "queries")
     vectors = np.zeros((0, source.text_encoder.dim), dtype=np.float32)
-    if texts:
-        vectors = folder_vectors(texts, source.encoder, source.config.text, kind="query", progress=False)
+    if shipped:
+        vectors = folder_vectors(source.query_texts, source.encoder, source.config.text, kind="query", progress=False)
+        if source.config.export.rare_queries == "none":
+            vectors = np.where((source.query_codes != NO_QUERY)[:, None], vectors, np.float32(0))
     np.save(folder / "query_vectors.npy", vectors)
 
 
@@ -329,6 +349,7 @@ def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
             "text": list(config.data.item_text),
             "columns": dict(config.data.item_columns),
             "category": config.data.item_category,
+            "sensitive_categories": list(config.data.sensitive_categories),
         },
     }
 

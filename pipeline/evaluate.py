@@ -25,6 +25,7 @@ from pipeline.asking import Shop
 from pipeline.baselines import oracle_intents, rank_baselines, rank_oracle
 from pipeline.evaluate_ranking import write_requests
 from pipeline.item_facts import read_item_facts
+from pipeline.probe import probe_vectors
 from pipeline.report.compose import write_report
 from pipeline.retrieve import VARIANTS
 from pipeline.segments import segments_of
@@ -32,6 +33,7 @@ from pipeline.source_shares import measure_sources
 from pipeline.stage import Outcome, Work
 from pipeline.systems import Lists, Terms, check_lists, rank_vectors
 from pipeline.tables import cut_off, metrics_lines
+from pipeline.user_hashes import HashedIds, user_key
 
 FORMAT = 1
 """Version of ``metrics.json``."""
@@ -77,8 +79,9 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         check_lists(name, items, terms, variants if name == "mercato" else None)
         write_ranked(rankings / f"{name}.parquet", requests.request_id, items, scores)
     user_ids = pq.read_table(run.stage("ingest") / "user_ids.parquet").sort_by("code")["id"].to_pylist()
+    key, _ = user_key(config.export.hash_key_variable, run.root)
     asked_file = rankings.with_name(rankings.name.replace("rankings", "requests") + ".csv")
-    write_requests(asked_file, requests, user_ids, list(shop.queries))
+    write_requests(asked_file, requests, HashedIds(user_ids, key), list(shop.queries))
 
     segments, notes, events = segments_of(
         run, requests, relevant, histories, terms.items, asdict(config.evaluate), asdict(config.data)
@@ -118,6 +121,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         "sources": measure_sources(work, shop, requests, relevant, _users(work, kept), filter_seen),
         "warnings": nearly_solved(_headline(systems)),
         "intent": _intent(work, everything, requests, kept, shop),
+        "sensitive_probe": probe_vectors(work, whole),
     }
 
 

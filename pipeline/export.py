@@ -7,23 +7,27 @@ has to answer its own golden requests as the torch modules did.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from commerce.durable import replace_folder
-from configs.schema import ExportConfig
+from configs.errors import InputError
+from pipeline.audit import audit_export, audit_lines
 from pipeline.bundle import BundleSource, write_bundle
+from pipeline.forgotten import check_bundle, refuse_unfinished
 from pipeline.plain_export import write_plain
 from pipeline.stage import Outcome, Work
+from pipeline.user_hashes import user_key
 from serving.golden import Shaken, golden_requests, record
 from serving.manifest import bundle_id, seal
+from serving.rights import OPT_OUT, ListFile, digests_text
 from serving.runtime import Runtime
-from serving.user_keys import KEY_FILE, key_from
+from serving.user_keys import digest
 from serving.verify import Report, verify
 
 BUNDLE, PLAIN = "bundle", "plain"
@@ -37,9 +41,12 @@ def export(work: Work) -> Outcome:
     """Write, prove and publish the bundle and the plain export."""
     settings = work.config.export
     root = work.run.root
-    key, made = user_key(settings, root) if settings.include_histories else (None, [])
+    key, made = None, list[str]()
+    if settings.include_histories or settings.opt_out:
+        key, made = user_key(settings.hash_key_variable, root)
     source = BundleSource.open(work.run, work.config)
-    return publish(work, source, lambda folder: write_bundle(folder, source, key), made)
+    shipped = key if settings.include_histories else None
+    return publish(work, source, lambda folder: write_bundle(folder, source, shipped), made)
 
 
 def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, Any]], lines: Sequence[str]) -> Outcome:
@@ -52,36 +59,51 @@ def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, 
         lines: to be said first.
     """
     root = work.run.root
+    refuse_unfinished(root)
     with _temporary(root, BUNDLE) as bundle, _temporary(root, PLAIN) as plain:
         facts = write(bundle)
+        _write_opt_out(bundle, work)
         _add_golden(bundle, source, facts, work.config.run.seed)
         report = verify(bundle)
         write_plain(plain, source.item_ids, source.item_vectors, bundle / "index")
+        forgotten = check_bundle(root, _users_of(bundle), report.bundle)
+        findings = _audit(bundle, work)
         replace_folder(bundle, root / BUNDLE)
         replace_folder(plain, root / PLAIN)
     (work.out / "export.json").write_text(json.dumps({"bundle": report.bundle, "bytes": report.bytes}, indent=1))
     files = [path for name in (BUNDLE, PLAIN) for path in sorted((root / name).rglob("*")) if path.is_file()]
-    return Outcome([*lines, *_lines(root, report, facts)], published=files)
+    return Outcome([*lines, *_lines(root, report, facts), *findings, *forgotten], published=files)
 
 
-def user_key(settings: ExportConfig, root: Path) -> tuple[bytes, list[str]]:
-    """Return the key of the user-id hashes, and what to say about it.
+def _write_opt_out(bundle: Path, work: Work) -> None:
+    """Put those who asked not to be profiled on a list in the bundle, where ``export.opt_out`` names them."""
+    settings = work.config.export
+    if settings.opt_out:
+        key, _ = user_key(settings.hash_key_variable, work.run.root)
+        digests = {digest(key, line) for line in ListFile(Path(settings.opt_out)).lines()}
+        (bundle / OPT_OUT).write_text(digests_text(digests, key), encoding="utf-8")
 
-    Where the environment has none, one is made once and kept beside the bundle, readable by its owner only.
+
+def _users_of(bundle: Path) -> set[bytes]:
+    """Return the keyed hashes of the users in a bundle."""
+    path = bundle / "users" / "digests.npy"
+    return {row.tobytes() for row in np.load(path)} if path.is_file() else set()
+
+
+def _audit(bundle: Path, work: Work) -> list[str]:
+    """Look for what could identify a person in the new bundle, and what goes with it; return what to say.
+
+    Raises:
+        InputError: if something is found and ``export.audit`` refuses that.
     """
-    key = key_from(settings.hash_key_variable, root)
-    if key is not None:
-        return key, []
-    path = root / KEY_FILE
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(secrets.token_hex(32) + "\n")
-    made = key_from(settings.hash_key_variable, root)
-    assert made is not None
-    return made, [
-        f"{settings.hash_key_variable} is not set, so a key for the user ids was made: {path}. Keep it secret and "
-        f"apart from the bundle; a serving machine needs it as {settings.hash_key_variable}"
-    ]
+    found = audit_export(work.run, bundle, work.config.text.terms_min_users)
+    if found.findings and work.config.export.audit == "refuse":
+        first = "; ".join(str(finding) for finding in found.findings[:3])
+        raise InputError(
+            f"{len(found.findings)} places could identify a person: {first}. Mend what they come from, or let "
+            "them pass with export.audit=warn; no bundle was written"
+        )
+    return audit_lines(found)
 
 
 def _add_golden(bundle: Path, source: BundleSource, facts: dict[str, object], seed: int) -> None:
@@ -100,7 +122,7 @@ def _add_golden(bundle: Path, source: BundleSource, facts: dict[str, object], se
         for draw in range(GOLDEN_DRAWS)
     ]
     models = source.torch_models()
-    runtime, shaken = (Runtime(bundle, check=False, models=used) for used in (models, Shaken(models)))
+    runtime, shaken = (Runtime(bundle, check=False, models=used, beside=False) for used in (models, Shaken(models)))
     seal(bundle, {**facts, "golden": record(runtime, shaken, draws, GOLDEN_RERANKED)})
 
 

@@ -39,7 +39,7 @@ from pipeline.bundle import VERSIONED, BundleSource, bundle_settings, write_item
 from pipeline.catalogue import write_catalogue
 from pipeline.encoders import named_encoder
 from pipeline.index import towers_of
-from pipeline.ingest import coded_items, coded_relations, known_ids, put_aside
+from pipeline.ingest import blocked_ids, coded_items, coded_relations, known_ids, put_aside
 from pipeline.provenance import git_commit, versions
 from pipeline.retrieve import BLENDS, PROTOCOLS, VARIANTS
 from pipeline.search_terms import write_texts
@@ -68,7 +68,7 @@ def ingest(work: Work) -> Outcome:
     placed = items.good.select(id="item_id", place="row")
     item_ids = extend_ids(warehouse, "item_ids", placed, known_ids(work).get("item_ids"))
     item_ids.order_by("code").to_parquet(work.out / "item_ids.parquet")
-    coded_items(items.good, item_ids).to_parquet(work.out / "items.parquet")
+    coded_items(items.good, item_ids, blocked_ids(data)).to_parquet(work.out / "items.parquet")
     relations = checked["relations"].good if "relations" in checked else None
     coded_relations(warehouse, relations, item_ids).to_parquet(work.out / "relations.parquet")
     nobody = {"user": pa.array([], pa.int32()), "user_id": pa.array([], pa.string())}

@@ -20,6 +20,7 @@ from commerce.prices import last_prices
 from commerce.records import Requests
 from commerce.requests import lay_requests, only_available, rolling_moments, single_moments
 from commerce.sanity import changed_targets, target_shares
+from commerce.sensitive import users_of_queries
 from commerce.sessions import with_sessions
 from commerce.splits import WINDOWS, Moments, Split, share_by_hash, split_by_last, split_by_time
 from commerce.warehouse import open_warehouse
@@ -27,10 +28,11 @@ from configs.errors import InputError
 from configs.schema import Config, PrepareConfig
 from pipeline.catalogue import Catalogue, write_catalogue
 from pipeline.intent_labels import label_intents
-from pipeline.search_terms import count_window_terms, write_texts
+from pipeline.search_terms import QUERY_USERS, count_window_terms, write_texts
 from pipeline.session_files import INTENT_MOMENTS, INTENT_RULES, write_sessions
 from pipeline.shop_texts import ShopTexts
 from pipeline.stage import Outcome, Work
+from pipeline.user_hashes import HashedIds, user_key
 
 
 def prepare(work: Work) -> Outcome:
@@ -48,6 +50,7 @@ def prepare(work: Work) -> Outcome:
     report = [] if trains_encoder else ShopTexts(catalogue.texts, query_texts).report(config.text, out)
 
     histories = lay_histories(events, config.prepare.history_actions, len(catalogue.user_ids), out / "histories")
+    np.save(out / QUERY_USERS, users_of_queries(histories, len(query_texts)))
     split, moments = _split(events, histories, catalogue.user_ids, config)
     halves = share_by_hash(catalogue.user_ids, config.run.seed, "fit", 0.5)
     rolling = config.prepare.requests == "rolling"
@@ -58,7 +61,10 @@ def prepare(work: Work) -> Outcome:
         warehouse, events, histories, split, requests, catalogue.leaf, relations, config.data, config.prepare
     )
     requests, labels = labelled.requests, labelled.positions
-    check_leaks(histories, split, requests, labels, catalogue.availability, catalogue.user_ids, catalogue.item_ids)
+    key, _ = user_key(config.export.hash_key_variable, work.run.root)
+    # What breaks a window is told under the hashes that everything else is told under: it may stand in a log.
+    users = HashedIds(catalogue.user_ids, key)
+    check_leaks(histories, split, requests, labels, catalogue.availability, users, catalogue.item_ids)
     learners = share_by_hash(catalogue.user_ids, config.run.seed, "learners", config.prepare.user_share)
     learned = split.learned(histories, learners)
     requests = requests.where((requests.window == "test") | learners[requests.user])

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import InputError
-from configs.schema import Config
+from configs.schema import Config, DataConfig
 from pipeline.run_folder import FORMAT, RunFolder, sha256
 
 
@@ -94,7 +94,7 @@ STAGES = (
         ("ingest", "prepare", "embed", "index"),
     ),
     Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "adapt", "embed", "retrieve")),
-    Stage("rank", ("ranking",), ("prepare", "adapt", "embed", "retrieve", "train-ranker")),
+    Stage("rank", ("ranking", "text.terms_min_users"), ("prepare", "adapt", "embed", "retrieve", "train-ranker")),
     Stage(
         "evaluate",
         (
@@ -107,6 +107,9 @@ STAGES = (
             "prepare.intent_buys",
             "prepare.intent_items",
             "prepare.intent_returns",
+            "data.sensitive",
+            "text.terms_min_users",
+            "export.hash_key_variable",
             "prepare.split",
             "prepare.targets",
             "run.name",
@@ -122,6 +125,7 @@ STAGES = (
             "data.item_text",
             "data.item_columns",
             "data.item_category",
+            "data.sensitive_categories",
             "text",
             "prepare",
             "retrieval",
@@ -280,6 +284,8 @@ def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
     if stage.name == "ingest":
         facts["files"] = _fingerprint(config)
     if stage.name == "export":
+        facts["users_key"], facts["opt_out"] = _users_key(config), _opted_out(config)
+    if stage.name == "evaluate":
         facts["users_key"] = _users_key(config)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -322,4 +328,24 @@ def _fingerprint(config: Config) -> list[tuple[str, int, int]]:
     """Return name, size and modification time of every input file, so that a changed log is read again."""
     from commerce.tables import input_files
 
-    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in input_files(config.data)]
+    files = [*input_files(config.data), *blocked_files(config.data)]
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
+def blocked_files(data: DataConfig) -> list[Path]:
+    """Return the files that ``data.blocked`` names.
+
+    Raises:
+        InputError: if it names none.
+    """
+    from commerce.files import find_files
+
+    return find_files(data.blocked, data.folder, "data.blocked") if data.blocked else []
+
+
+def _opted_out(config: Config) -> str:
+    """Return the hash of the list of those who opted out, so that a changed one makes a new bundle."""
+    path = Path(config.export.opt_out)
+    if config.export.opt_out and not path.is_file():
+        raise InputError(f"export.opt_out names {path}, which is not there; a file with a user id a line was expected")
+    return sha256(path) if config.export.opt_out else ""

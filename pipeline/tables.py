@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -47,6 +47,7 @@ def renderables(metrics: dict[str, Any], segments: bool = False) -> Iterator[Ren
         yield from map(escape, metrics.get("segment_notes", ()))
     if metrics.get("intent"):
         yield _intent_line(metrics["intent"])
+    yield from map(escape, probe_lines(metrics.get("sensitive_probe", ())))
     yield protocol(metrics)
     yield from metrics.get("warnings", ())
 
@@ -157,6 +158,15 @@ def _intent_line(intent: dict[str, Any]) -> str:
         if name in intent
     ]
     return f"Intent, macro-F1 / log-loss over {intent['requests']:,} labelled requests: {', '.join(parts)}"
+
+
+def probe_lines(reads: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line for each value of a sensitive feature: how well user vectors tell it."""
+    return [
+        f"Sensitive {one['feature']} {one['value']}, read from user vectors: AUROC "
+        f"{_interval({**one, 'value': one['auroc']})}, .5 is a guess; {one['having']:,} of {one['users']:,} users"
+        for one in reads
+    ]
 
 
 def _interval(found: dict[str, float]) -> str:

@@ -25,6 +25,8 @@ from serving.sources import open_sources
 from serving.strings import Strings
 from serving.users import UserFeatures
 
+SENSITIVE = "sensitive_items.npy"
+
 
 class Contents:
     """What the runtime looks up: items, searches, statistics, and how a profile is read."""
@@ -98,6 +100,15 @@ class Contents:
             )
         leaf = np.load(self._folder / LEAF, allow_pickle=False)
         return SessionFacts(leaf, np.load(self._folder / "prices.npy", allow_pickle=False), told["pause"])
+
+    @cached_property
+    def sensitive_items(self) -> NDArray[np.bool_] | None:
+        """Whether each item is of a sensitive category, ``[items]``, of which nothing is told; None where none is."""
+        path = self._folder / SENSITIVE
+        if not path.is_file():
+            return None
+        mask: NDArray[np.bool_] = np.load(path, allow_pickle=False)
+        return mask
 
     @cached_property
     def item_fields(self) -> ItemFields:

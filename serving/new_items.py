@@ -24,6 +24,7 @@ from commerce.columns import MICROSECONDS
 from commerce.durable import replace_folder
 from commerce.edges import Edges
 from commerce.features import Vocabulary, encode
+from commerce.sensitive import in_categories
 from commerce.texts import item_text, leaf_category
 from configs.errors import InputError
 from ranking.pairs import PairTokenizer
@@ -32,6 +33,7 @@ from retrieval.index import ItemIndex
 from retrieval.opening import ASSOCIATIONS, LEXICAL, NEWEST, POPULARITY, TASTES, by_date
 from retrieval.sharded import FACTS as SHARDS
 from retrieval.updates import upsert
+from serving.contents import SENSITIVE
 from serving.golden import Shaken, record_again
 from serving.item_fields import append_item_fields
 from serving.item_rows import Row, moment, number, read_rows
@@ -70,7 +72,7 @@ def add_items(bundle: str | Path, file: str | Path) -> Added:
             vector of another width. The bundle is then as it was.
     """
     bundle = Path(bundle)
-    runtime = Runtime(bundle, check=False)
+    runtime = Runtime(bundle, check=False, beside=False)
     rows = _new_rows(runtime, Path(file))
     former = verify(bundle)
     temporary = bundle.with_name(f".{bundle.name}.adding")
@@ -83,7 +85,9 @@ def add_items(bundle: str | Path, file: str | Path) -> Added:
         facts["added"] = [*facts.get("added", []), note]
         seal(temporary, {**facts, "golden": []})
         models = OnnxModels(temporary, runtime.manifest["models"], 1)
-        grown, shaken = (Runtime(temporary, check=False, models=used) for used in (models, Shaken(models)))
+        grown, shaken = (
+            Runtime(temporary, check=False, models=used, beside=False) for used in (models, Shaken(models))
+        )
         seal(temporary, {**facts, "golden": record_again(grown, shaken, runtime.manifest["golden"])})
         report = verify(temporary)
         replace_folder(temporary, bundle)
@@ -142,6 +146,9 @@ def _extend(folder: Path, runtime: Runtime, rows: Sequence[Row]) -> None:
     category = settings["category"]
     grow_leaves(folder, [leaf_category(row.get(category)) if category else "" for row in rows])
     np.save(folder / "prices.npy", np.concatenate([np.load(folder / "prices.npy"), prices]))
+    if contents.sensitive_items is not None:
+        hidden = [in_categories(row.get("category"), settings["sensitive_categories"]) for row in shown]
+        np.save(folder / SENSITIVE, np.concatenate([contents.sensitive_items, np.array(hidden, dtype=bool)]))
     if contents.variants is not None:  # none is declared a variant of another
         first = int(contents.variants.max(initial=-1)) + 1
         groups = first + np.arange(len(rows), dtype=np.int32)

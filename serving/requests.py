@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from commerce.columns import ACTION_CODES
@@ -51,16 +51,27 @@ class Request:
     """Item ids that must not come up."""
     where: Mapping[str, Any] | None = None
     """What fields of an item have to be: ``{"category": ["Sports"], "price": {"max": 20}}`` (``retrieval.fields``)."""
+    personalise: bool = True
+    """False: history and profile, given or stored, are not looked at, and the answer is the same for everybody."""
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise InputError(f"k is {self.k}, but at least one item must be wanted")
-        if self.user is None and self.events is None:
-            raise InputError("a request needs a user id, or events (an empty list for somebody unknown)")
+        if self.user is None and self.events is None and self.personalise:
+            raise InputError(
+                "a request needs a user id, events (an empty list for somebody unknown), or personalise=false"
+            )
+
+    def impersonal(self) -> Request:
+        """Return the same request without the user: what it says of the moment, the search and the items stays."""
+        return replace(self, user=None, events=(), profile=None, personalise=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values for ``from_json``."""
-        return asdict(self)
+        values = asdict(self)
+        if self.personalise:  # which runtimes of old do not know
+            del values["personalise"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Request:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from commerce.columns import ACTION_CODES, INTENTS, NO_ITEM, NO_QUERY
 from commerce.histories import Events
+from commerce.sensitive import tellable
 from commerce.session_statistics import query_words, session_statistics
 from commerce.state import (
     Candidates,
@@ -32,10 +33,12 @@ from serving.manifest import check_files, read_manifest
 from serving.models import Models, OnnxModels, UserInputs
 from serving.query_book import QueryBook
 from serving.requests import Answer, Event, Reason, Recommendation, Request
-from serving.user_keys import UserKeyError, key_check, key_from
+from serving.rights import Rights
+from serving.user_keys import KEY_VARIABLE, UserKeyError, key_check, key_from
 from serving.users import StoredUsers, UserFeatures
 from serving.visible import Visible, coded_events
 
+_IMPERSONAL = "answered without history and profile, as was asked for"
 _UNPERSONALISED = (
     "this bundle is unpersonalised: it was made without a log, and answers depend on the search terms alone"
 )
@@ -74,6 +77,7 @@ class Runtime:
         key: bytes | None = None,
         models: Models | None = None,
         vectors: VectorIndex | None = None,
+        beside: bool = True,
     ) -> None:
         """Open a bundle.
 
@@ -86,6 +90,7 @@ class Runtime:
             models: in the place of the bundle's graphs.
             vectors: in the place of the bundle's index, which has to hold the same items of the same towers: a
                 ``retrieval.milvus.MilvusIndex``, say. Golden requests are those of the bundle's own index.
+            beside: whether the lists beside the bundle hold (``serving.rights``); golden requests know nothing of them.
 
         Raises:
             BundleError: if it is damaged or of another format.
@@ -98,6 +103,7 @@ class Runtime:
         self._key = key
         self.models = models or OnnxModels(self.folder, self.manifest["models"], threads)
         self.contents = Contents(self.folder, self.manifest, vectors)
+        self._rights = Rights(self.folder, beside=beside)
 
     @property
     def items(self) -> int:
@@ -120,6 +126,7 @@ class Runtime:
         filter_seen: bool | None = None,
         exclude: Sequence[str] = (),
         where: Where | None = None,
+        personalise: bool = True,
     ) -> Answer:
         """Answer one request; the arguments are the fields of ``Request``.
 
@@ -128,7 +135,8 @@ class Runtime:
                 be looked up without a key.
         """
         given = None if events is None else tuple(events)
-        return self.answer(Request(user, given, profile, query, k, time, filter_seen, tuple(exclude), where))
+        asked = Request(user, given, profile, query, k, time, filter_seen, tuple(exclude), where, personalise)
+        return self.answer(asked)
 
     def answer(self, request: Request) -> Answer:
         """Answer one request."""
@@ -145,7 +153,9 @@ class Runtime:
             )
         return Answer(
             items=tuple(
-                Recommendation(self.item_id(item), float(score), _reasons(trace.found, place[item]), fields.of(item))
+                Recommendation(
+                    self.item_id(item), float(score), self._reasons(trace.found, place[item], item), fields.of(item)
+                )
                 for item, score in zip(shown.tolist(), trace.scores, strict=False)
             ),
             intents={name: float(share) for name, share in zip(INTENTS, trace.intents, strict=False)},
@@ -154,8 +164,15 @@ class Runtime:
             notes=tuple(notes),
         )
 
+    def _reasons(self, found: Found, place: int, item: int) -> tuple[Reason, ...]:
+        """Return why an item came up; nothing is said of one of a sensitive category."""
+        hidden = self.contents.sensitive_items
+        return () if hidden is not None and hidden[item] else _reasons(found, place)
+
     def trace(self, request: Request, rerank: bool = True) -> Trace:
         """Compute one request; ``rerank=False`` keeps the blended order."""
+        if not request.personalise or self._rights.opted_out(request.user, lambda: self._user_key):
+            request = request.impersonal()
         moment = self._moment(request)
         queries = QueryBook(self.contents.query_texts, self.contents.query_vectors, self.models.encode)
         visible = self._visible(request, moment, queries)
@@ -172,7 +189,7 @@ class Runtime:
             depth = min(kept, self.manifest["models"]["reranker"]["depth"])
             heard = Heard.of(self.contents.reranker_reads, intents, visible.profile)
             context = context_text(
-                visible.events,
+                tellable(visible.events, self.contents.sensitive_items),
                 self.contents.item_texts,
                 queries,
                 query=request.query,
@@ -196,6 +213,8 @@ class Runtime:
         """Gather what is known of the user: what the caller says goes before what the bundle holds."""
         if not self.personalised:
             return Visible(_nothing(), self.contents.features({}), "", False, (_UNPERSONALISED,))
+        if not request.personalise:
+            return Visible(_nothing(), self.contents.features({}), "", False, (_IMPERSONAL,))
         stored = None
         if request.user is not None and (request.events is None or request.profile is None):
             stored = self._stored(request.user, moment, needed=request.events is None)
@@ -284,7 +303,8 @@ class Runtime:
         settings = self._settings
         events = ask.events[0]
         excluded = [
-            np.array([code for code in map(self.contents.item_ids.code, request.exclude) if code != NO_ITEM], np.int32)
+            np.array([code for code in map(self.contents.item_ids.code, request.exclude) if code != NO_ITEM], np.int32),
+            self._rights.blocked(self.contents.item_ids),
         ]
         if self._filters_seen(request):
             had = np.isin(events.action, [ACTION_CODES[action] for action in settings["targets"]])
@@ -337,7 +357,8 @@ class Runtime:
 
     @cached_property
     def _user_key(self) -> bytes | None:
-        return self._key or key_from(self.manifest["users"]["key_variable"], self.folder.parent)
+        facts = self.manifest.get("users") or {}
+        return self._key or key_from(facts.get("key_variable", KEY_VARIABLE), self.folder.parent)
 
     @cached_property
     def _users(self) -> StoredUsers:

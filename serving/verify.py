@@ -41,7 +41,7 @@ def verify(folder: str | Path) -> Report:
     check_files(folder, manifest)
     from serving.runtime import Runtime  # a damaged bundle is refused before faiss and onnxruntime are loaded
 
-    runtime = Runtime(folder, check=False)
+    runtime = Runtime(folder, check=False, beside=False)
     golden = replay(runtime, manifest["golden"])
     return Report(
         folder,

