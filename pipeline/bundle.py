@@ -34,10 +34,12 @@ from pipeline.ranking_inputs import encoder_path
 from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import window_texts
+from pipeline.shop_rules import read_rules
 from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
 from retrieval.index_folder import files_of, read_facts
+from serving.contents import RULES
 from serving.item_fields import save_item_fields
 from serving.item_tokens import ItemTokens
 from serving.new_items import INDEX_QUERIES, LEXICAL_TEXTS
@@ -179,6 +181,7 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
             Strings.of(words).save(folder / LEXICAL_TEXTS)
     if source.config.retrieval.variants == "one":
         shutil.copyfile(source.run.stage("retrieve") / VARIANTS, folder / VARIANTS)
+    write_rules(folder, source)
     if source.config.graph.neighbours:
         shutil.copyfile(source.run.stage("retrieve") / GRAPH_FILE, folder / GRAPH_FILE)
     if key is not None:
@@ -227,6 +230,13 @@ def write_items(folder: Path, source: BundleSource) -> None:
         np.save(folder / INDEX_QUERIES, sample_users(source.run, "validation", source.config.retrieval.index_queries))
     for name in ("availability.npz", "prices.npy", "vocabulary.json"):
         shutil.copyfile(source.prepared / name, folder / name)
+
+
+def write_rules(folder: Path, source: BundleSource) -> None:
+    """Write the shop's rules for ranked lists, where it has some."""
+    rules = read_rules(source.run, source.config)
+    if rules.active:
+        rules.save(folder / RULES)
 
 
 def write_queries(folder: Path, source: BundleSource) -> None:
@@ -322,6 +332,7 @@ def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
             "text": list(config.data.item_text),
             "columns": dict(config.data.item_columns),
             "category": config.data.item_category,
+            "group": config.evaluate.item_group,
         },
     }
 

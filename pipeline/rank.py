@@ -1,7 +1,8 @@
 """Rank: the order that ships, for every test request: reranked where the gate opened, else blended.
 
 The list of items new to their users is a protocol of its own: it has its own candidates, and its own gate said whether,
-and with which weight, it is re-ordered.
+and with which weight, it is re-ordered. Where the shop has rules of its own (section ``after``), the lists are then put
+under them; what they were before is kept beside, so that ``evaluate`` can say what the rules cost.
 """
 
 from __future__ import annotations
@@ -10,10 +11,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from commerce.records import Requests, write_ranked
 from configs.schema import Config
-from pipeline.ranking_inputs import MAIN, PROTOCOLS, RankingInputs, candidates_file
+from pipeline.asking import Shop
+from pipeline.ranking_inputs import MAIN, NEW_ITEMS, PROTOCOLS, RankingInputs, candidates_file
+from pipeline.retrieve import VARIANTS
+from pipeline.shop_rules import BEFORE, arrange_lists, read_rules
 from pipeline.stage import Outcome, Work
+from ranking.after import Arranged, Rules
 from ranking.fusion import fuse, reorder
 from ranking.lists import read_lists
 from ranking.module import Ranker
@@ -25,6 +33,7 @@ def rank(work: Work) -> Outcome:
     trained = work.run.stage("train-ranker")
     verdicts = json.loads((trained / "gate.json").read_text())
     requests = Requests.read(work.run.stage("prepare") / "requests.parquet").of("test")
+    rules = read_rules(work.run, work.config)
     lines = []
     for protocol in PROTOCOLS:
         name = candidates_file("test", protocol)
@@ -37,9 +46,27 @@ def rank(work: Work) -> Outcome:
         if verdict and verdict["shipped"]:
             fused = _fused(name, requests, trained / "ranker.ckpt", verdict, work)
             items, scores = reorder(items, scores, fused)
-        write_ranked(work.out / f"{name}.parquet", requests.request_id, items, scores)
         lines.append(_line(name, items, verdict, work.config))
+        if rules.active:
+            write_ranked(work.out / f"{name}{BEFORE}.parquet", requests.request_id, items, scores)
+            arranged = _arranged((items, scores), rules, requests, protocol, work)
+            items, scores = arranged.items, arranged.scores
+            lines += [f"{name}: arranged by {', '.join(rules.active)}", *(f"  {note}" for note in arranged.notes())]
+        write_ranked(work.out / f"{name}.parquet", requests.request_id, items, scores)
     return Outcome(lines)
+
+
+def _arranged(
+    lists: tuple[NDArray[np.int32], NDArray[np.float32]], rules: Rules, requests: Requests, protocol: str, work: Work
+) -> Arranged:
+    """Return the lists under the shop's rules."""
+    evaluate = work.config.evaluate
+    shop = Shop.open(work.run.stage("prepare"), evaluate.targets or work.config.prepare.targets)
+    vectors = np.load(work.run.stage("embed") / "item_vectors.npy", mmap_mode="r")
+    variants = work.run.stage("retrieve") / VARIANTS
+    groups = np.load(variants) if variants.is_file() else None
+    filter_seen = evaluate.filter_seen or protocol == NEW_ITEMS
+    return arrange_lists(lists, rules, requests, shop, vectors, groups, filter_seen=filter_seen)
 
 
 def _fused(name: str, requests: Requests, checkpoint: Path, verdict: dict[str, Any], work: Work) -> Any:

@@ -94,11 +94,16 @@ STAGES = (
         ("ingest", "prepare", "embed", "index"),
     ),
     Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "adapt", "embed", "retrieve")),
-    Stage("rank", ("ranking",), ("prepare", "adapt", "embed", "retrieve", "train-ranker")),
+    Stage(
+        "rank",
+        ("ranking", "after", "data.item_category", "evaluate.item_group"),
+        ("ingest", "prepare", "adapt", "embed", "retrieve", "train-ranker"),
+    ),
     Stage(
         "evaluate",
         (
             "evaluate",
+            "after",
             "retrieval",
             "bazaar",
             "data.reader",
@@ -115,6 +120,7 @@ STAGES = (
         "export",
         (
             "export",
+            "after",
             "data.item_text",
             "data.item_columns",
             "data.item_category",
@@ -142,7 +148,7 @@ ITEM_STAGES = tuple(
         ("retrieve", ("retrieval",), ("ingest", "prepare")),
         (
             "export",
-            ("export", "data", "text", "retrieval", "run.name"),
+            ("export", "after", "evaluate.item_group", "data", "text", "retrieval", "run.name"),
             ("ingest", "prepare", "embed", "index", "retrieve"),
         ),
     )

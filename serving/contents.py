@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from commerce.edges import Edges
 from commerce.features import Vocabulary, encode
 from commerce.state import ItemFacts, known_features, profile_text
+from ranking.after import Rules
 from retrieval.blending import Say
 from retrieval.sources import Source, VectorIndex
 from serving.item_fields import ItemFields
 from serving.sources import open_sources
 from serving.strings import Strings
 from serving.users import UserFeatures
+
+RULES = "rules.npz"
+"""The shop's rules for ranked lists; a bundle without the file has none."""
 
 
 class Contents:
@@ -54,6 +58,12 @@ class Contents:
             return None
         groups: NDArray[np.int32] = np.load(self._folder / "variants.npy", allow_pickle=False)
         return groups
+
+    @cached_property
+    def rules(self) -> Rules | None:
+        """What the shop asks of ranked lists; None where it asks nothing."""
+        path = self._folder / RULES
+        return Rules.load(path) if path.is_file() else None
 
     @cached_property
     def availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
