@@ -602,6 +602,27 @@ class RankingConfig:
 
 
 @dataclass
+class RankConfig:
+    """The order that ships, and the probabilities told with it (docs/after-ranking.md)."""
+
+    value: str = ""
+    """What lists are ordered by: empty, the score; ``purchase``, the probability of a sale; ``revenue``, that times the
+    price; ``bid``, the probability of a view times the column ``bid`` of the items."""
+    value_depth: int = 50
+    """First candidates of a list that are put in the order of their value."""
+    probabilities: bool = True
+    """Whether answers tell probabilities of a view, a cart and a purchase, fitted on ``fit`` and judged on ``gate``."""
+    probability_requests: int = 4000
+    """Requests of each half that they are fitted, and judged, on, at most."""
+
+    def __post_init__(self) -> None:
+        one_of("rank", self, "value", ("", "purchase", "revenue", "bid"))
+        at_least("rank", self, 1, ("value_depth", "probability_requests"))
+        if self.value and not self.probabilities:
+            raise ValueError(f"rank.value={self.value} orders by probabilities; set rank.probabilities=true")
+
+
+@dataclass
 class AfterConfig:
     """What is done to a list once it is ranked: the shop's own rules, each off unless set (docs/after-ranking.md)."""
 
@@ -736,6 +757,7 @@ class Config:
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
+    rank: RankConfig = field(default_factory=RankConfig)
     after: AfterConfig = field(default_factory=AfterConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

@@ -29,6 +29,7 @@ from pipeline.graph_file import FILE as GRAPH_FILE
 from pipeline.graphs import export_graph
 from pipeline.index import sample_users
 from pipeline.item_graph import write_item_tower
+from pipeline.probabilities import item_worth
 from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
 from pipeline.retrieve import VARIANTS
@@ -39,7 +40,7 @@ from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGra
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
 from retrieval.index_folder import files_of, read_facts
-from serving.contents import RULES
+from serving.contents import BIDS, PROBABILITIES, RULES
 from serving.item_fields import save_item_fields
 from serving.item_tokens import ItemTokens
 from serving.new_items import INDEX_QUERIES, LEXICAL_TEXTS
@@ -182,6 +183,7 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
     if source.config.retrieval.variants == "one":
         shutil.copyfile(source.run.stage("retrieve") / VARIANTS, folder / VARIANTS)
     write_rules(folder, source)
+    write_probabilities(folder, source)
     if source.config.graph.neighbours:
         shutil.copyfile(source.run.stage("retrieve") / GRAPH_FILE, folder / GRAPH_FILE)
     if key is not None:
@@ -237,6 +239,15 @@ def write_rules(folder: Path, source: BundleSource) -> None:
     rules = read_rules(source.run, source.config)
     if rules.active:
         rules.save(folder / RULES)
+
+
+def write_probabilities(folder: Path, source: BundleSource) -> None:
+    """Write the probabilities that ``rank`` fitted, where it did, and the bids where lists are ordered by them."""
+    fitted = source.run.root / "rank" / PROBABILITIES
+    if fitted.is_file():
+        shutil.copyfile(fitted, folder / PROBABILITIES)
+    if source.config.rank.value == "bid":
+        np.save(folder / BIDS, item_worth(source.run, "bid"))
 
 
 def write_queries(folder: Path, source: BundleSource) -> None:
@@ -318,6 +329,8 @@ def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
         "candidates": retrieval.candidates,
         "per_source": retrieval.per_source,
         "variants": retrieval.variants,
+        "value": config.rank.value,
+        "value_depth": config.rank.value_depth,
         "blend": {name: {part: blend[part] for part in ("weights", "rank_constant")} for name, blend in blends.items()},
         "associations_halflife": retrieval.associations_halflife,
         "repeats_targets": dict(config.prepare.targets),

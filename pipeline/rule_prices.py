@@ -20,6 +20,8 @@ from ranking.after import Rules
 
 CUT = 10
 """NDCG is compared at this place, as at the gate."""
+VALUE = "value"
+"""Name of the order by expected value among the rules."""
 Lists = NDArray[np.int32]
 
 
@@ -27,6 +29,7 @@ def rule_prices(
     rules: Rules,
     arranged: Callable[[Rules], Lists],
     before: Lists,
+    unvalued: Lists | None,
     relevant: Relevant,
     users: NDArray[np.integer],
     *,
@@ -39,17 +42,20 @@ def rule_prices(
     Args:
         rules: the shop's.
         arranged: gives the lists under some rules, ``[requests, length]``.
-        before: the lists without any.
+        before: the lists without any, in the order of their scores.
+        unvalued: the lists under all rules but in the order of their scores, where ``rank.value`` asks for another.
         relevant: of the requests.
         users: ``[requests]``.
         resamples: of users, behind each interval.
         confidence: of the intervals.
         seed: of the resampling.
     """
-    if not rules.active:
+    if not rules.active and unvalued is None:
         return None
     whole = arranged(rules)
     others = {"all": before} | {kind: arranged(rules.without(kind)) for kind in rules.active}
+    if unvalued is not None:
+        others[VALUE] = unvalued
     values = {name: ndcg(find(lists, relevant), CUT) for name, lists in others.items()}
     with_all = ndcg(find(whole, relevant), CUT)
 

@@ -22,6 +22,8 @@ from ranking.after import Arranged, Rules, arrange
 
 BEFORE = "_before"
 """Ends the names of the files of ``rank`` with the lists before the rules."""
+SCORED = "_scored"
+"""Ends the names of those in the order of the scores, where ``rank.value`` asks for another."""
 _SHOWN = 5
 """Names that a message lists."""
 

@@ -96,13 +96,23 @@ STAGES = (
     Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "adapt", "embed", "retrieve")),
     Stage(
         "rank",
-        ("ranking", "after", "data.item_category", "evaluate.item_group"),
+        (
+            "ranking",
+            "rank",
+            "after",
+            "data.item_category",
+            "prepare",
+            "evaluate",
+            "retrieval",
+            "run.seed",
+        ),
         ("ingest", "prepare", "adapt", "embed", "retrieve", "train-ranker"),
     ),
     Stage(
         "evaluate",
         (
             "evaluate",
+            "rank",
             "after",
             "retrieval",
             "bazaar",
@@ -120,6 +130,7 @@ STAGES = (
         "export",
         (
             "export",
+            "rank",
             "after",
             "data.item_text",
             "data.item_columns",
@@ -133,7 +144,18 @@ STAGES = (
             "run.name",
             "run.seed",
         ),
-        ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
+        (
+            "ingest",
+            "prepare",
+            "adapt",
+            "train-towers",
+            "embed",
+            "index",
+            "retrieve",
+            "train-ranker",
+            "rank",
+            "evaluate",
+        ),
     ),
     Stage("register", ("tracking",), ("train-towers", "train-ranker", "evaluate", "export")),
 )

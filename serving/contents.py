@@ -15,6 +15,7 @@ from commerce.edges import Edges
 from commerce.features import Vocabulary, encode
 from commerce.state import ItemFacts, known_features, profile_text
 from ranking.after import Rules
+from ranking.probabilities import Probabilities
 from retrieval.blending import Say
 from retrieval.sources import Source, VectorIndex
 from serving.item_fields import ItemFields
@@ -24,6 +25,10 @@ from serving.users import UserFeatures
 
 RULES = "rules.npz"
 """The shop's rules for ranked lists; a bundle without the file has none."""
+PROBABILITIES = "probabilities.json"
+"""Probabilities of views, carts and purchases; a bundle without the file tells none."""
+BIDS = "bids.npy"
+"""What a view of each item pays, where lists are ordered by it."""
 
 
 class Contents:
@@ -64,6 +69,21 @@ class Contents:
         """What the shop asks of ranked lists; None where it asks nothing."""
         path = self._folder / RULES
         return Rules.load(path) if path.is_file() else None
+
+    @cached_property
+    def probabilities(self) -> Probabilities | None:
+        """What tells how likely a view, a cart and a purchase are; None where nothing does."""
+        path = self._folder / PROBABILITIES
+        if not path.is_file():
+            return None
+        return Probabilities.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+    @cached_property
+    def worth(self) -> NDArray[np.float64]:
+        """What a sale, or a view, of each item is worth, ``[items]``, NaN where unknown."""
+        name = BIDS if self._settings["value"] == "bid" else "prices.npy"
+        worth: NDArray[np.float64] = np.load(self._folder / name, allow_pickle=False).astype(np.float64)
+        return worth
 
     @cached_property
     def availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -33,7 +33,7 @@ from retrieval.index import ItemIndex
 from retrieval.opening import ASSOCIATIONS, LEXICAL, NEWEST, POPULARITY, TASTES, by_date
 from retrieval.sharded import FACTS as SHARDS
 from retrieval.updates import upsert
-from serving.contents import RULES
+from serving.contents import BIDS, RULES
 from serving.golden import Shaken, record_again
 from serving.item_fields import append_item_fields
 from serving.item_rows import Row, moment, number, read_rows
@@ -147,6 +147,9 @@ def _extend(folder: Path, runtime: Runtime, rows: Sequence[Row]) -> None:
         np.save(folder / "variants.npy", np.concatenate([contents.variants, groups]).astype(np.int32))
     if contents.rules is not None:
         _grow_rules(folder, contents.rules, rows, settings)
+    if (folder / BIDS).is_file():
+        bids = np.array([number(row, "bid") for row in rows], dtype=np.float64)
+        np.save(folder / BIDS, np.concatenate([np.load(folder / BIDS), bids]))
     _grow_statistics(folder, len(rows), texts, available["from"])
     if runtime.manifest["models"]["reranker"] is not None:
         _grow_tokens(folder, runtime.manifest["models"]["reranker"], texts)

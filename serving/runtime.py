@@ -33,6 +33,7 @@ from serving.query_book import QueryBook
 from serving.requests import Answer, Event, Reason, Recommendation, Request
 from serving.user_keys import UserKeyError, key_check, key_from
 from serving.users import StoredUsers, UserFeatures
+from serving.values import by_value, chances
 from serving.visible import Visible, coded_events
 
 _UNPERSONALISED = (
@@ -65,6 +66,8 @@ class Trace:
     """What the request may be answered with."""
     moment: int
     """Microseconds UTC: of the request."""
+    chances: NDArray[np.float64] | None
+    """``[candidates, actions]`` in blended order: the probabilities told; None where none are."""
 
 
 class Runtime:
@@ -151,7 +154,11 @@ class Runtime:
         return Answer(
             items=tuple(
                 Recommendation(
-                    self.item_id(item), float(score), _reasons(trace.found, place.get(item)), fields.of(item)
+                    self.item_id(item),
+                    float(score),
+                    _reasons(trace.found, place.get(item)),
+                    fields.of(item),
+                    self._told(trace, place.get(item), request),
                 )
                 for item, score in zip(shown.tolist(), trace.scores, strict=False)
             ),
@@ -190,10 +197,24 @@ class Runtime:
             fused = fuse(read[None], found.scores[:, :depth], whole, weight)
             one, other = reorder(found.items[:, :kept], found.scores[:, :kept], fused)
             items, scores, reranked = one[0], other[0], depth
+        told = None
+        if self.contents.probabilities is not None:
+            told = chances(self.contents.probabilities, found, items, scores, intents, request.query)
+            items, scores = by_value(self.contents, self._settings, found, items, scores, told)
         ranked = items
         items, scores, notes = self._arranged(items, scores, allowed)
         visible = replace(visible, notes=(*visible.notes, *notes))
-        return Trace(vector, intents, items, scores, found, context, reranked, visible, ranked, allowed, moment)
+        return Trace(vector, intents, items, scores, found, context, reranked, visible, ranked, allowed, moment, told)
+
+    def _told(self, trace: Trace, place: int | None, request: Request) -> dict[str, float]:
+        """Return the probabilities of a candidate; they hold under the protocol that the shop was evaluated under."""
+        model = self.contents.probabilities
+        if model is None or trace.chances is None or place is None:
+            return {}
+        if self._filters_seen(request) != bool(self._settings["filter_seen"]):
+            return {}
+        named = (f"{action}_given_{model.given}" for action in model.actions)
+        return dict(zip(named, trace.chances[place].tolist(), strict=True))
 
     def _arranged(
         self, items: NDArray[np.int32], scores: NDArray[np.float32], allowed: Allowed

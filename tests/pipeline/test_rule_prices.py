@@ -36,7 +36,7 @@ def arranged(rules):
 
 def test_a_cap_costs_what_it_moves_down():
     # The chosen item falls from place 2 to place 3 in both lists: 1 / log2(4) - 1 / log2(3).
-    found = rule_prices(RULES, arranged, BEFORE, RELEVANT, np.array([0, 1]), **SPREAD)
+    found = rule_prices(RULES, arranged, BEFORE, None, RELEVANT, np.array([0, 1]), **SPREAD)
     assert found["prices"]["categories"]["value"] == pytest.approx(1 / 2 - 1 / np.log2(3))
     assert found["prices"]["all"] == found["prices"]["categories"]
     assert found["prices"]["suppressed"]["value"] == 0, "the hidden item was in no list"
@@ -49,8 +49,17 @@ def test_a_cap_costs_what_it_moves_down():
     ]
 
 
+def test_an_order_by_value_has_its_price_beside_the_rules():
+    none = replace(RULES, per_category=0, suppressed=NONE)
+    valued = np.array([[1, 0, 2], [1, 0, 2]], dtype=np.int32)
+    found = rule_prices(none, lambda rules: valued, BEFORE, BEFORE, RELEVANT, np.array([0, 1]), **SPREAD)
+    # The chosen item rises from place 2 to place 1.
+    assert found["prices"]["value"]["value"] == pytest.approx(1 - 1 / np.log2(3))
+    assert found["prices"]["all"] == found["prices"]["value"]
+
+
 def test_without_rules_there_is_no_price():
     none = replace(RULES, per_category=0, suppressed=NONE)
-    assert rule_prices(none, arranged, BEFORE, RELEVANT, np.array([0, 1]), **SPREAD) is None
+    assert rule_prices(none, arranged, BEFORE, None, RELEVANT, np.array([0, 1]), **SPREAD) is None
     assert price_lines(None) == []
     assert read_prices({}) is None
