@@ -637,6 +637,65 @@ class RankingConfig:
 
 
 @dataclass
+class RankConfig:
+    """The order that ships, and the probabilities told with it (docs/after-ranking.md)."""
+
+    value: str = ""
+    """What lists are ordered by: empty, the score; ``purchase``, the probability of a sale; ``revenue``, that times the
+    price; ``bid``, the probability of a view times the column ``bid`` of the items."""
+    value_depth: int = 50
+    """First candidates of a list that are put in the order of their value."""
+    probabilities: bool = True
+    """Whether answers tell probabilities of a view, a cart and a purchase, fitted on ``fit`` and judged on ``gate``."""
+    probability_requests: int = 4000
+    """Requests of each half that they are fitted, and judged, on, at most."""
+
+    def __post_init__(self) -> None:
+        one_of("rank", self, "value", ("", "purchase", "revenue", "bid"))
+        at_least("rank", self, 1, ("value_depth", "probability_requests"))
+        if self.value and not self.probabilities:
+            raise ValueError(f"rank.value={self.value} orders by probabilities; set rank.probabilities=true")
+
+
+@dataclass
+class AfterConfig:
+    """What is done to a list once it is ranked: the shop's own rules, each off unless set (docs/after-ranking.md)."""
+
+    top: int = 10
+    """Places of a list that the rules arrange."""
+    diversity: float = 0.0
+    """How much likeness to the items above counts against an item (maximal marginal relevance): a share; 0: off."""
+    per_category: int = 0
+    """Items of one leaf category (``data.item_category``) in these places, at most; 0: any number."""
+    pinned: dict[str, int] = field(default_factory=dict)
+    """Item id -> its place in every list that may show it, from 1."""
+    boosted: dict[str, float] = field(default_factory=dict)
+    """Item id -> by how many spreads (standard deviations) of its list's scores it rises; below 0 it falls."""
+    suppressed: list[str] = field(default_factory=list)
+    """Ids of items that no list shows."""
+    floors: dict[str, float] = field(default_factory=dict)
+    """Value of ``evaluate.item_group`` -> the share of exposure that its items get in these places, at least."""
+
+    def __post_init__(self) -> None:
+        at_least("after", self, 1, ("top",))
+        at_least("after", self, 0, ("per_category",))
+        shares("after", self, ("diversity",))
+        below("after", self, 1, ("diversity",))
+        places = list(self.pinned.values())
+        wrong = [item for item, place in self.pinned.items() if not 1 <= place <= self.top]
+        if wrong or len(set(places)) < len(places):
+            raise ValueError(
+                f"after.pinned gives each item a place of its own from 1 to after.top={self.top}, got "
+                f"{dict(self.pinned)}"
+            )
+        both = sorted({*self.suppressed} & {*self.pinned, *self.boosted})
+        if both:
+            raise ValueError(f"after.suppressed hides {', '.join(both)}, which is pinned or boosted; choose one")
+        if any(not 0 <= share <= 1 for share in self.floors.values()) or sum(self.floors.values()) > 1:
+            raise ValueError(f"after.floors are shares that add up to 1 at most, got {dict(self.floors)}")
+
+
+@dataclass
 class EvaluateConfig:
     """What is measured, on whom, against whom."""
 
@@ -756,6 +815,8 @@ class Config:
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
+    rank: RankConfig = field(default_factory=RankConfig)
+    after: AfterConfig = field(default_factory=AfterConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
@@ -769,6 +830,12 @@ class Config:
         one_of("retrieval", self.retrieval, "popularity_by", ("", *data.modelled_categories))
         groups = (*data.item_categorical, *((data.item_category,) if data.item_category else ()))
         one_of("evaluate", self.evaluate, "item_group", tuple(dict.fromkeys(["", *groups])))
+        if self.after.floors and not self.evaluate.item_group:
+            raise ValueError(
+                "after.floors names groups of items, so evaluate.item_group must say which column has them"
+            )
+        if self.after.per_category and not data.item_category:
+            raise ValueError("after.per_category counts items of a category; name its column in data.item_category")
         if self.text.vectors == "disk" and self.towers.tuning != "frozen":
             raise ValueError(
                 f"text.vectors=disk keeps vectors as they are, but towers.tuning={self.towers.tuning} changes them; "

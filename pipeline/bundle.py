@@ -31,17 +31,19 @@ from pipeline.graph_file import FILE as GRAPH_FILE
 from pipeline.graphs import export_graph
 from pipeline.index import sample_users
 from pipeline.item_graph import write_item_tower
+from pipeline.probabilities import item_worth
 from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
 from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import told_query_texts, window_texts
 from pipeline.session_files import write_session_facts
+from pipeline.shop_rules import read_rules
 from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
 from retrieval.index_folder import files_of, read_facts
-from serving.contents import SENSITIVE
+from serving.contents import BIDS, PROBABILITIES, RULES, SENSITIVE
 from serving.item_fields import save_item_fields
 from serving.item_tokens import ItemTokens
 from serving.new_items import INDEX_QUERIES, LEXICAL_TEXTS
@@ -195,6 +197,8 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
             Strings.of(words).save(folder / LEXICAL_TEXTS)
     if source.config.retrieval.variants == "one":
         shutil.copyfile(source.run.stage("retrieve") / VARIANTS, folder / VARIANTS)
+    write_rules(folder, source)
+    write_probabilities(folder, source)
     if source.config.graph.neighbours:
         shutil.copyfile(source.run.stage("retrieve") / GRAPH_FILE, folder / GRAPH_FILE)
     if key is not None:
@@ -248,6 +252,22 @@ def write_items(folder: Path, source: BundleSource) -> None:
     told_of = [SENSITIVE] if source.config.data.sensitive_categories else []
     for name in ("availability.npz", "prices.npy", "vocabulary.json", *told_of):
         shutil.copyfile(source.prepared / name, folder / name)
+
+
+def write_rules(folder: Path, source: BundleSource) -> None:
+    """Write the shop's rules for ranked lists, where it has some."""
+    rules = read_rules(source.run, source.config)
+    if rules.active:
+        rules.save(folder / RULES)
+
+
+def write_probabilities(folder: Path, source: BundleSource) -> None:
+    """Write the probabilities that ``rank`` fitted, where it did, and the bids where lists are ordered by them."""
+    fitted = source.run.root / "rank" / PROBABILITIES
+    if fitted.is_file():
+        shutil.copyfile(fitted, folder / PROBABILITIES)
+    if source.config.rank.value == "bid":
+        np.save(folder / BIDS, item_worth(source.run, "bid"))
 
 
 def write_queries(folder: Path, source: BundleSource) -> None:
@@ -335,6 +355,8 @@ def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
         "candidates": retrieval.candidates,
         "per_source": retrieval.per_source,
         "variants": retrieval.variants,
+        "value": config.rank.value,
+        "value_depth": config.rank.value_depth,
         "blend": {name: {part: blend[part] for part in ("weights", "rank_constant")} for name, blend in blends.items()},
         "associations_halflife": retrieval.associations_halflife,
         "repeats_targets": dict(config.prepare.targets),
@@ -350,6 +372,7 @@ def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
             "columns": dict(config.data.item_columns),
             "category": config.data.item_category,
             "sensitive_categories": list(config.data.sensitive_categories),
+            "group": config.evaluate.item_group,
         },
     }
 

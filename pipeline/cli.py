@@ -36,6 +36,7 @@ _STAGES = {
 _TOOLS = {
     "verify": ("serving.commands", "Check a bundle's hashes and replay its golden requests."),
     "recommend": ("serving.commands", "Answer one request from a bundle."),
+    "explain": ("serving.explain_command", "Say why an item is recommended, or why not."),
     "add-items": ("serving.commands", "Add new items to a bundle, without torch."),
     "diff": ("serving.commands", "Say what sets two bundles apart."),
     "audit": ("pipeline.audit", "List what could identify a person in a run or a bundle."),

@@ -35,7 +35,15 @@ from learning.encode import folder_vectors
 from learning.encoder_folder import EncoderFolder
 from learning.tokens import load_tokenizer
 from pipeline import export as sealed
-from pipeline.bundle import VERSIONED, BundleSource, bundle_settings, write_items, write_queries, write_text_encoder
+from pipeline.bundle import (
+    VERSIONED,
+    BundleSource,
+    bundle_settings,
+    write_items,
+    write_queries,
+    write_rules,
+    write_text_encoder,
+)
 from pipeline.catalogue import write_catalogue
 from pipeline.encoders import named_encoder
 from pipeline.index import towers_of
@@ -167,6 +175,7 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
     shutil.copytree(retrieved / "statistics" / WINDOWS[-1], folder / "statistics")
     if source.config.retrieval.variants == "one":
         shutil.copyfile(retrieved / VARIANTS, folder / VARIANTS)
+    write_rules(folder, source)
     now = time.time_ns() // 1000 // MICROSECONDS * MICROSECONDS
     return {
         "name": source.config.run.name,

@@ -94,11 +94,27 @@ STAGES = (
         ("ingest", "prepare", "embed", "index"),
     ),
     Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "adapt", "embed", "retrieve")),
-    Stage("rank", ("ranking", "text.terms_min_users"), ("prepare", "adapt", "embed", "retrieve", "train-ranker")),
+    Stage(
+        "rank",
+        (
+            "ranking",
+            "rank",
+            "after",
+            "data.item_category",
+            "text.terms_min_users",
+            "prepare",
+            "evaluate",
+            "retrieval",
+            "run.seed",
+        ),
+        ("ingest", "prepare", "adapt", "embed", "retrieve", "train-ranker"),
+    ),
     Stage(
         "evaluate",
         (
             "evaluate",
+            "rank",
+            "after",
             "retrieval",
             "bazaar",
             "data.reader",
@@ -122,6 +138,8 @@ STAGES = (
         "export",
         (
             "export",
+            "rank",
+            "after",
             "data.item_text",
             "data.item_columns",
             "data.item_category",
@@ -135,7 +153,18 @@ STAGES = (
             "run.name",
             "run.seed",
         ),
-        ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
+        (
+            "ingest",
+            "prepare",
+            "adapt",
+            "train-towers",
+            "embed",
+            "index",
+            "retrieve",
+            "train-ranker",
+            "rank",
+            "evaluate",
+        ),
     ),
     Stage("register", ("tracking",), ("ingest", "prepare", "train-towers", "train-ranker", "evaluate", "export")),
 )
@@ -150,7 +179,7 @@ ITEM_STAGES = tuple(
         ("retrieve", ("retrieval",), ("ingest", "prepare")),
         (
             "export",
-            ("export", "data", "text", "retrieval", "run.name"),
+            ("export", "after", "evaluate.item_group", "data", "text", "retrieval", "run.name"),
             ("ingest", "prepare", "embed", "index", "retrieve"),
         ),
     )

@@ -16,6 +16,8 @@ from commerce.features import Vocabulary, encode
 from commerce.session_statistics import STATISTICS, SessionFacts
 from commerce.state import ItemFacts, known_features, profile_text
 from configs.reads import RANKER_READS
+from ranking.after import Rules
+from ranking.probabilities import Probabilities
 from retrieval.blending import Say
 from retrieval.sources import Source, VectorIndex
 from serving.item_fields import ItemFields
@@ -26,6 +28,12 @@ from serving.strings import Strings
 from serving.users import UserFeatures
 
 SENSITIVE = "sensitive_items.npy"
+RULES = "rules.npz"
+"""The shop's rules for ranked lists; a bundle without the file has none."""
+PROBABILITIES = "probabilities.json"
+"""Probabilities of views, carts and purchases; a bundle without the file tells none."""
+BIDS = "bids.npy"
+"""What a view of each item pays, where lists are ordered by it."""
 
 
 class Contents:
@@ -62,6 +70,27 @@ class Contents:
             return None
         groups: NDArray[np.int32] = np.load(self._folder / "variants.npy", allow_pickle=False)
         return groups
+
+    @cached_property
+    def rules(self) -> Rules | None:
+        """What the shop asks of ranked lists; None where it asks nothing."""
+        path = self._folder / RULES
+        return Rules.load(path) if path.is_file() else None
+
+    @cached_property
+    def probabilities(self) -> Probabilities | None:
+        """What tells how likely a view, a cart and a purchase are; None where nothing does."""
+        path = self._folder / PROBABILITIES
+        if not path.is_file():
+            return None
+        return Probabilities.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+    @cached_property
+    def worth(self) -> NDArray[np.float64]:
+        """What a sale, or a view, of each item is worth, ``[items]``, NaN where unknown."""
+        name = BIDS if self._settings["value"] == "bid" else "prices.npy"
+        worth: NDArray[np.float64] = np.load(self._folder / name, allow_pickle=False).astype(np.float64)
+        return worth
 
     @cached_property
     def availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -23,17 +23,18 @@ from tokenizers import Tokenizer
 from commerce.columns import MICROSECONDS
 from commerce.durable import replace_folder
 from commerce.edges import Edges
-from commerce.features import Vocabulary, encode
+from commerce.features import Vocabulary, category_name, encode
 from commerce.sensitive import in_categories
 from commerce.texts import item_text, leaf_category
 from configs.errors import InputError
+from ranking.after import Rules
 from ranking.pairs import PairTokenizer
 from retrieval.filters import ALWAYS_FROM, ALWAYS_UNTIL
 from retrieval.index import ItemIndex
 from retrieval.opening import ASSOCIATIONS, LEXICAL, NEWEST, POPULARITY, TASTES, by_date
 from retrieval.sharded import FACTS as SHARDS
 from retrieval.updates import upsert
-from serving.contents import SENSITIVE
+from serving.contents import BIDS, RULES, SENSITIVE
 from serving.golden import Shaken, record_again
 from serving.item_fields import append_item_fields
 from serving.item_rows import Row, moment, number, read_rows
@@ -153,9 +154,20 @@ def _extend(folder: Path, runtime: Runtime, rows: Sequence[Row]) -> None:
         first = int(contents.variants.max(initial=-1)) + 1
         groups = first + np.arange(len(rows), dtype=np.int32)
         np.save(folder / "variants.npy", np.concatenate([contents.variants, groups]).astype(np.int32))
+    if contents.rules is not None:
+        _grow_rules(folder, contents.rules, rows, settings)
+    if (folder / BIDS).is_file():
+        bids = np.array([number(row, "bid") for row in rows], dtype=np.float64)
+        np.save(folder / BIDS, np.concatenate([np.load(folder / BIDS), bids]))
     _grow_statistics(folder, len(rows), texts, available["from"])
     if runtime.manifest["models"]["reranker"] is not None:
         _grow_tokens(folder, runtime.manifest["models"]["reranker"], texts)
+
+
+def _grow_rules(folder: Path, rules: Rules, rows: Sequence[Row], settings: dict[str, Any]) -> None:
+    leaves = [leaf_category(row.get(settings["category"] or "category")) for row in rows]
+    groups = [category_name(row.get(settings.get("group", ""))) for row in rows]
+    rules.grown(leaves, groups).save(folder / RULES)
 
 
 def _vectors(folder: Path, runtime: Runtime, rows: Sequence[Row], texts: Sequence[str]) -> NDArray[np.float32]:

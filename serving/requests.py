@@ -105,6 +105,9 @@ class Recommendation:
     reasons: tuple[Reason, ...]
     fields: Mapping[str, Any]
     """Title, brand, category, price: what the shop shows of the item."""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    """How likely a view, a cart, a purchase are, by what is supposed: ``view_given_shown``, or, of a shop that does not
+    log what it showed, ``purchase_given_retrieved``; empty where the bundle tells none."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from commerce.state import (
     tower_inputs,
     with_query,
 )
+from ranking.after import arrange
 from ranking.fusion import fuse, reorder
 from retrieval.blending import Found, find_candidates
 from retrieval.fields import Where
@@ -36,6 +37,7 @@ from serving.requests import Answer, Event, Reason, Recommendation, Request
 from serving.rights import Rights
 from serving.user_keys import KEY_VARIABLE, UserKeyError, key_check, key_from
 from serving.users import StoredUsers, UserFeatures
+from serving.values import by_value, chances
 from serving.visible import Visible, coded_events
 
 _IMPERSONAL = "answered without history and profile, as was asked for"
@@ -63,6 +65,14 @@ class Trace:
     reranked: int
     """Leading candidates that the reranker read."""
     visible: Visible
+    ranked: NDArray[np.int32]
+    """Best first, before the shop's own rules; the same as ``items`` where it has none."""
+    allowed: Allowed
+    """What the request may be answered with."""
+    moment: int
+    """Microseconds UTC: of the request."""
+    chances: NDArray[np.float64] | None
+    """``[candidates, actions]`` in blended order: the probabilities told; None where none are."""
 
 
 class Runtime:
@@ -154,7 +164,11 @@ class Runtime:
         return Answer(
             items=tuple(
                 Recommendation(
-                    self.item_id(item), float(score), self._reasons(trace.found, place[item], item), fields.of(item)
+                    self.item_id(item),
+                    float(score),
+                    self._reasons(trace.found, place.get(item), item),
+                    fields.of(item),
+                    self._told(trace, place.get(item), request),
                 )
                 for item, score in zip(shown.tolist(), trace.scores, strict=False)
             ),
@@ -164,7 +178,7 @@ class Runtime:
             notes=tuple(notes),
         )
 
-    def _reasons(self, found: Found, place: int, item: int) -> tuple[Reason, ...]:
+    def _reasons(self, found: Found, place: int | None, item: int) -> tuple[Reason, ...]:
         """Return why an item came up; nothing is said of one of a sensitive category."""
         hidden = self.contents.sensitive_items
         return () if hidden is not None and hidden[item] else _reasons(found, place)
@@ -181,10 +195,10 @@ class Runtime:
         ask = Ask(
             [visible.events], vector[None], np.array([moment]), [request.query.strip()], visible.features.categorical
         )
-        found = self._find(ask, request)
+        found, allowed = self._find(ask, request)
         kept = int((found.items[0] != NO_ITEM).sum())
         items, scores, context, reranked = found.items[0, :kept], found.scores[0, :kept], "", 0
-        weight = self._reranker_weight(request) if rerank and kept else None
+        weight = self.reranker_weight(request) if rerank and kept else None
         if weight is not None:
             depth = min(kept, self.manifest["models"]["reranker"]["depth"])
             heard = Heard.of(self.contents.reranker_reads, intents, visible.profile)
@@ -201,7 +215,39 @@ class Runtime:
             fused = fuse(read[None], found.scores[:, :depth], whole, weight)
             one, other = reorder(found.items[:, :kept], found.scores[:, :kept], fused)
             items, scores, reranked = one[0], other[0], depth
-        return Trace(vector, intents, items, scores, found, context, reranked, visible)
+        told = None
+        if self.contents.probabilities is not None:
+            told = chances(self.contents.probabilities, found, items, scores, intents, request.query)
+            items, scores = by_value(self.contents, self._settings, found, items, scores, told)
+        ranked = items
+        items, scores, notes = self._arranged(items, scores, allowed)
+        visible = replace(visible, notes=(*visible.notes, *notes))
+        return Trace(vector, intents, items, scores, found, context, reranked, visible, ranked, allowed, moment, told)
+
+    def _told(self, trace: Trace, place: int | None, request: Request) -> dict[str, float]:
+        """Return the probabilities of a candidate; they hold under the protocol that the shop was evaluated under."""
+        model = self.contents.probabilities
+        if model is None or trace.chances is None or place is None:
+            return {}
+        if self._filters_seen(request) != bool(self._settings["filter_seen"]):
+            return {}
+        named = (f"{action}_given_{model.given}" for action in model.actions)
+        return dict(zip(named, trace.chances[place].tolist(), strict=True))
+
+    def _arranged(
+        self, items: NDArray[np.int32], scores: NDArray[np.float32], allowed: Allowed
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], tuple[str, ...]]:
+        """Put the list under the shop's own rules, and say which could not be kept."""
+        rules, contents = self.contents.rules, self.contents
+        if rules is None:
+            return items, scores, ()
+        # Room for pinned items that are not among the candidates.
+        room = (0, len(rules.pinned))
+        listed = np.pad(items, room, constant_values=NO_ITEM), np.pad(scores, room, constant_values=-np.inf)
+        pinnable = allowed.mask(rules.pinned[None])
+        after = arrange(listed[0][None], listed[1][None], rules, contents.item_vectors, pinnable, contents.variants)
+        kept = after.items[0] != NO_ITEM
+        return after.items[0][kept], after.scores[0][kept], tuple(after.said())
 
     def _moment(self, request: Request) -> int:
         if request.time is not None:
@@ -265,41 +311,58 @@ class Runtime:
 
         Without a user tower: the text vector of the search terms, zeros where there are none, and no intents.
         """
-        events, features = with_query(visible.events, query, moment), visible.features
         if not self.personalised:
+            events = with_query(visible.events, query, moment)
             vector = np.zeros(self.contents.item_vectors.shape[1], dtype=np.float32)
             if len(events):
                 vector = queries.vectors(events.query[-1:, None].astype(np.int64))[0, 0]
             return vector, np.empty(0, dtype=np.float32)
-        length = min(max(len(events), 1), self.manifest["models"]["user"]["length"])
-        inputs = tower_inputs([events], length)
+        vectors, intents = self.read_users([visible.events], visible.features, moment, query, queries)
+        return vectors[0], intents[0]
+
+    def read_users(
+        self, histories: Sequence[Events], features: UserFeatures, moment: int, query: int, queries: QueryBook
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the vectors ``[histories, dim]`` and intents ``[histories, 3]`` of a user under several histories.
+
+        Args:
+            histories: what the user did before ``moment``, without the search that is asked for now.
+            features: of the user.
+            moment: microseconds UTC.
+            query: code of what is asked for now, ``NO_QUERY`` without.
+            queries: which knows it.
+        """
+        read = [with_query(events, query, moment) for events in histories]
+        longest = max(1, *(len(events) for events in read))
+        inputs = tower_inputs(read, min(longest, self.manifest["models"]["user"]["length"]))
         met = inputs.item != NO_ITEM
+        rows = np.zeros(len(histories), dtype=np.int64)
         event_vectors = np.zeros((*inputs.item.shape, self.contents.item_vectors.shape[1]), dtype=np.float32)
         event_vectors[met] = self.contents.item_vectors[inputs.item[met]]
-        vectors, intents = self.models.users(
+        return self.models.users(
             UserInputs(
                 event_vectors=event_vectors,
                 query_vectors=queries.vectors(inputs.query),
                 action=inputs.action,
                 gap=inputs.gap,
                 count=inputs.count,
-                categorical=features.categorical.astype(np.int64),
-                numeric=features.numeric,
-                numeric_mask=features.numeric_mask.astype(np.float32),
-                statistics=self._statistics(visible.events, moment, query, queries),
+                categorical=features.categorical[rows].astype(np.int64),
+                numeric=features.numeric[rows],
+                numeric_mask=features.numeric_mask[rows].astype(np.float32),
+                statistics=np.stack([self._statistics(events, moment, query, queries) for events in histories]),
             )
         )
-        return vectors[0], intents[0]
 
     def _statistics(self, events: Events, moment: int, query: int, queries: QueryBook) -> NDArray[np.float32]:
-        """Return what the intent head is told of the session, ``[1, statistics]``; none in a bundle from before it."""
+        """Return what the intent head is told of the session, ``[statistics]``; none in a bundle from before it."""
         facts = self.contents.session_facts
         if facts is None:
-            return np.zeros((1, 0), dtype=np.float32)
+            return np.zeros(0, dtype=np.float32)
         words = query_words(queries[query]) if query != NO_QUERY else 0.0
-        return session_statistics(events, moment, query, words, facts)[None]
+        return session_statistics(events, moment, query, words, facts)
 
-    def _find(self, ask: Ask, request: Request) -> Found:
+    def _find(self, ask: Ask, request: Request) -> tuple[Found, Allowed]:
+        """Return the candidates, and what the request may be answered with at all."""
         settings = self._settings
         events = ask.events[0]
         excluded = [
@@ -312,30 +375,31 @@ class Runtime:
         only = None if request.where is None else self.contents.item_fields.table.passing(request.where)
         allowed = Allowed(*self.contents.availability, ask.time, [np.concatenate(excluded)], only)
         k = min(request.k, self.items)
-        return find_candidates(
+        found = find_candidates(
             self.contents.sources,
             ask,
             allowed,
             max(settings["per_source"], k),
             max(settings["candidates"], k),
             self.contents.blends,
-            self._protocol(request),
+            self.protocol(request),
             self.contents.variants,
         )
+        return found, allowed
 
     def _filters_seen(self, request: Request) -> bool:
         return bool(self._settings["filter_seen"] if request.filter_seen is None else request.filter_seen)
 
-    def _protocol(self, request: Request) -> str:
+    def protocol(self, request: Request) -> str:
         """Return which of the manifest's blends and reranker weights holds for the request."""
         return "filter_seen" if self._filters_seen(request) else "keep_seen"
 
-    def _reranker_weight(self, request: Request) -> float | None:
+    def reranker_weight(self, request: Request) -> float | None:
         """Return the reranker's say under the protocol of the request, None where its gate stayed shut."""
         reranker = self.manifest["models"]["reranker"]
         if reranker is None:
             return None
-        weight: float | None = reranker["weights"][self._protocol(request)]
+        weight: float | None = reranker["weights"][self.protocol(request)]
         return weight
 
     def _read(
@@ -370,8 +434,10 @@ def _nothing() -> Events:
     return Events(np.empty(0, np.int32), np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int32))
 
 
-def _reasons(found: Found, place: int) -> tuple[Reason, ...]:
-    """Return the sources that found the candidate at ``place`` of the blend, best rank first."""
+def _reasons(found: Found, place: int | None) -> tuple[Reason, ...]:
+    """Return the sources that found the candidate at ``place`` of the blend, best rank first; none: it was pinned."""
+    if place is None:
+        return ()
     ranks, scores = found.ranks[0, place].tolist(), found.source_scores[0, place].tolist()
     by = [
         Reason(name, rank + 1, score)

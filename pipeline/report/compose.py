@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from commerce.durable import write_atomic
-from pipeline.report import headline, intents, model_plots, people, plots, popularity, sources, training, variety
+from pipeline.report import headline, intents, model_plots, people, plots, popularity, rules, sources, training, variety
 from pipeline.report.evidence import Measurement, Shop, open_measurements, open_shop
 from pipeline.report.figure import Figure
 from pipeline.report.index_choice import IndexChoice, read_index_choice
@@ -40,6 +40,8 @@ class Part:
     """Of the measures of what lists are made of, those that the run has."""
     made_of_differences: list[variety.Difference]
     sources: sources.Sources | None
+    prices: rules.Prices | None
+    """Of the shop's own rules."""
     verdict: training.Verdict | None
     people: list[people.Person]
     looks: dict[str, Style]
@@ -131,6 +133,7 @@ def _part(run: RunFolder, measurement: Measurement, shop: Shop, named: dict[int,
         made_of=made_of,
         made_of_differences=variety.variety_differences(metrics, made_of, listed),
         sources=sources.read_sources(metrics),
+        prices=rules.read_prices(metrics),
         verdict=training.read_verdict(run, measurement.protocol),
         people=people.describe_people(measurement, shop, named),
         looks=styles(measurement.systems),
