@@ -586,6 +586,9 @@ class RankingConfig:
     ``intent``, ``associations``. Leaving one out tells what it is worth (``mercato parts``)."""
     layers: int = 2
     """Its lowest layers that are kept."""
+    attention: str = "context_once"
+    """``full``: each candidate is read together with the context. ``context_once``: each text is read once, and items
+    look at the context in the last layer only: many times cheaper (docs/ranking.md says what it costs in order)."""
     depth: int = 20
     """Candidates per request that are re-ordered."""
     list_length: int = 20
@@ -626,6 +629,7 @@ class RankingConfig:
     """Users of the ``gate`` half on which the reranker is judged, at most."""
 
     def __post_init__(self) -> None:
+        one_of("ranking", self, "attention", ("context_once", "full"))
         one_of("ranking", self, "precision", PRECISIONS)
         some_of("ranking", self, "reads", RANKER_READS)
         at_least("ranking", self, 1, ("layers", "depth", "list_depth", "train_requests", "item_tokens", "width"))

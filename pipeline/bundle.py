@@ -39,7 +39,7 @@ from pipeline.run_folder import RunFolder
 from pipeline.search_terms import told_query_texts, window_texts
 from pipeline.session_files import write_session_facts
 from pipeline.shop_rules import read_rules
-from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
+from pipeline.torch_models import TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
 from retrieval.index_folder import files_of, read_facts
@@ -331,7 +331,7 @@ def _write_reranker(folder: Path, source: BundleSource) -> dict[str, Any] | None
     path = encoder_path(source.run, source.config)
     load_tokenizer(path, sum(limits.values())).save(str(folder / "reranker_tokenizer.json"))
     export_graph(
-        ListGraph(reranker.ranker.cross_encoder),
+        reranker.ranker.cross_encoder,
         folder / "reranker.onnx",
         example=_list(reranker.ranker, 6, 2, 5),
         check=_list(reranker.ranker, 9, 5, 7),
