@@ -273,8 +273,8 @@ def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
         "settings": _settings(stage, config),
         "inputs": {name: outputs_digest(run, name) for name in stage.after},
     }
-    if stage.name == "ingest":
-        facts["files"] = _fingerprint(config)
+    if stage.name in _READERS:
+        facts["files"] = _fingerprint(_READERS[stage.name](config))
     if stage.name == "export":
         facts["users_key"] = _users_key(config)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -314,8 +314,22 @@ def _users_key(config: Config) -> str:
     return key_check(key) if key else ""
 
 
-def _fingerprint(config: Config) -> list[tuple[str, int, int]]:
+def _fingerprint(files: list[Path]) -> list[tuple[str, int, int]]:
     """Return name, size and modification time of every input file, so that a changed log is read again."""
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
+def _log_files(config: Config) -> list[Path]:
     from commerce.tables import input_files
 
-    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in input_files(config.data)]
+    return input_files(config.data)
+
+
+def _pair_files(config: Config) -> list[Path]:
+    from commerce.pairs import pair_files
+
+    return pair_files(config.relevance)
+
+
+_READERS: dict[str, Callable[[Config], list[Path]]] = {"ingest": _log_files, "pairs": _pair_files}
+"""Stages that read files from outside the run, and which."""

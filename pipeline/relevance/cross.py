@@ -1,0 +1,58 @@
+"""Cross: the cross-encoder tuned on the pairs of all folds but one, and what it says of that one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from learning.encoder_folder import EncoderFolder, open_encoder
+from learning.graded_training import train_graded
+from pipeline.encoders import write_tuned
+from pipeline.relevance.parts import (
+    ENCODER,
+    curve_line,
+    graded_pairs,
+    judge_of,
+    open_part,
+    pace_of,
+    start_encoder,
+    with_rates,
+    write_scores,
+)
+from pipeline.relevance.stages import tower_name
+from pipeline.stage import Outcome, Work
+from ranking.graded import HEAD, GradedCrossEncoder
+
+
+def train(work: Work, fold: str) -> Outcome:
+    """Write the tuned language model, a folder that ``ranking.encoder`` takes, its head, and the scores of pairs."""
+    config, settings = work.config, work.config.relevance
+    part = open_part(work, fold)
+    folder = _folder(work, fold)
+    pairs = part.pairs
+    start = "pretrained" if settings.cross_from == "tower" else settings.start
+    encoder = start_encoder(folder, start, config.run.seed)
+    torch.manual_seed(config.run.seed)  # of the head
+    cross = GradedCrossEncoder(
+        encoder,
+        folder,
+        list(zip(pairs.texts, pairs.cross_text, strict=True)),
+        (float(pairs.grade.min()), float(pairs.grade.max())),
+    )
+    pace = with_rates(pace_of(settings, config.run.seed, cross=True), {HEAD: settings.cross_head_learning_rate})
+    judge = judge_of(part, settings.at, config.run.seed)
+    curve = train_graded(cross, graded_pairs(part), judge, pace, work.scratch())
+    write_scores(part, cross.score(part.scored, settings.precision), curve, work.out)
+    write_tuned(cross.encoder, folder, work.out / ENCODER)
+    torch.save(cross.head.state_dict(), work.out / "head.pt")
+    return Outcome([curve_line(work.name, part, curve, settings.at)])
+
+
+def _folder(work: Work, fold: str) -> EncoderFolder:
+    """Return the language model to start from: the fold's tower, or what the config names."""
+    config, settings = work.config, work.config.relevance
+    named = config.ranking.encoder or config.text.encoder
+    if settings.cross_from == "tower":
+        named = str(work.run.stage(tower_name(fold)) / ENCODER)
+    return open_encoder(replace(config.text, encoder=named, max_tokens=settings.cross_tokens))

@@ -1,0 +1,194 @@
+"""Relevance: every system on the queries that its models never saw, side by side, with paired intervals over queries.
+
+Blend and cuts are fitted for each fold on the validation queries of the others, which neither model was trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from commerce.durable import write_atomic
+from commerce.grade_blend import GradeBlend, fit_grade_blend
+from commerce.graded import classify, fit_cuts, grade_levels, graded_lists, macro_f1_intervals
+from commerce.intervals import bootstrap_columns, paired
+from commerce.pairs import Pairs, fold_numbers
+from commerce.significance import enough_draws, holm, randomisation_test, verdict
+from pipeline.evaluate import hardware
+from pipeline.provenance import versions
+from pipeline.relevance.parts import SCORES, part_of
+from pipeline.relevance.stages import BASELINES, PAIRS, cross_name, tower_name
+from pipeline.stage import Outcome, Work
+
+FORMAT = 1
+"""Version of ``relevance.json``."""
+FILE = "relevance.json"
+TOWER, CROSS, FUSED = "tower", "cross_encoder", "fused"
+SHOWN = ("random", "word_overlap", "bm25", "zero_shot", TOWER, CROSS, FUSED)
+"""Systems, as the table lists them."""
+COMPARED = (
+    *((ours, baseline) for ours in (TOWER, FUSED) for baseline in ("bm25", "zero_shot")),
+    (CROSS, TOWER),
+    (FUSED, TOWER),
+    (FUSED, CROSS),
+)
+BLENDED = ("bm25", "word_overlap", "number_overlap", "title_share", "zero_shot", TOWER, CROSS)
+"""Scores that the fused one is made of."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores and guesses of every system, from models that never saw the query; NaN and -1 where none was measured."""
+
+    scores: dict[str, NDArray[np.float32]]
+    guesses: dict[str, NDArray[np.int64]]
+    kept: NDArray[np.bool_]
+    """``[pairs]``: those measured."""
+    blends: dict[str, GradeBlend]
+    """By fold."""
+
+
+def relevance(work: Work) -> Outcome:
+    """Write ``relevance.json`` into the run folder and every system's scores beside the other stages."""
+    config = work.config
+    pairs = Pairs.read(work.run.stage(PAIRS) / "pairs.parquet")
+    folds = fold_numbers(pairs, config.relevance)
+    measured = _measure(work, pairs, folds)
+    table = pq.read_table(work.run.stage(PAIRS) / "pairs.parquet")
+    for name in SHOWN:
+        table = table.append_column(name, [measured.scores[name]])
+    pq.write_table(table.filter(measured.kept), work.out / "scored.parquet")
+    found = _as_json(work, pairs, folds, measured)
+    file = work.run.root / FILE
+    write_atomic(file, json.dumps(found, indent=1, ensure_ascii=False))
+    return Outcome(lines_of(found), published=[file])
+
+
+def _measure(work: Work, pairs: Pairs, folds: list[int]) -> Measured:
+    known = pq.read_table(work.run.stage(BASELINES) / "scores.parquet")
+    scores = {name: known[name].to_numpy().copy() for name in known.column_names}
+    levels = grade_levels(pairs.grade)
+    classes = np.searchsorted(levels, pairs.grade) if levels is not None else None
+    scores |= {name: np.full(len(pairs), np.nan, dtype=np.float32) for name in (TOWER, CROSS, FUSED)}
+    guesses = {name: np.full(len(pairs), -1, dtype=np.int64) for name in SHOWN}
+    blends = {}
+    for fold in folds:
+        part = part_of(pairs, str(fold), work.config.relevance.train_share)
+        of_fold = dict(scores)
+        of_fold[TOWER] = np.load(work.run.stage(tower_name(str(fold))) / SCORES)
+        of_fold[CROSS] = np.load(work.run.stage(cross_name(str(fold))) / SCORES)
+        told = np.stack([of_fold[name] for name in BLENDED], axis=1)
+        held = part.validated
+        blend = fit_grade_blend(told[held], pairs.grade[held], pairs.weight[held], BLENDED)
+        of_fold[FUSED] = blend(told)
+        blends[str(fold)] = blend
+        for name in (TOWER, CROSS, FUSED):
+            scores[name][part.measured] = of_fold[name][part.measured]
+        if levels is not None and classes is not None:
+            for name in SHOWN:
+                cuts = fit_cuts(of_fold[name][held], classes[held], len(levels))
+                guesses[name][part.measured] = classify(of_fold[name][part.measured], cuts)
+    return Measured(scores, guesses, np.isin(pairs.fold, folds), blends)
+
+
+def _as_json(work: Work, pairs: Pairs, folds: list[int], measured: Measured) -> dict[str, Any]:
+    config, k = work.config, work.config.relevance.at
+    precision = {
+        "resamples": config.evaluate.bootstrap,
+        "confidence": config.evaluate.confidence,
+        "seed": config.run.seed,
+    }
+    lists = graded_lists(pairs.query, pairs.grade, measured.kept, config.run.seed)
+    metric = f"ndcg@{k}"
+    systems: dict[str, dict[str, Any]] = {name: {} for name in SHOWN}
+    differences: dict[str, dict[str, Any]] = {f"{one} - {other}": {} for one, other in COMPARED}
+    by_fold: dict[str, dict[str, float]] = {}
+    if len(lists):
+        values = {name: lists.ndcg(measured.scores[name], k) for name in SHOWN}
+        stacked = np.stack([values[name] for name in SHOWN], axis=1)
+        for name, interval in zip(SHOWN, bootstrap_columns(stacked, lists.queries, **precision), strict=True):  # type: ignore[arg-type]
+            systems[name][metric] = interval.as_dict()
+        p_values = _p_values(values, config.evaluate.confidence, config.run.seed)
+        for (one, other), p in zip(COMPARED, p_values, strict=True):
+            interval = paired(values[one], values[other], lists.queries, **precision)  # type: ignore[arg-type]
+            said = verdict(interval.value, p, config.evaluate.confidence)
+            differences[f"{one} - {other}"][metric] = {**interval.as_dict(), "p_holm": float(p), "verdict": said}
+        fold_of = dict(zip(pairs.query.tolist(), pairs.fold.tolist(), strict=True))
+        fold = np.array([fold_of[int(query)] for query in lists.queries])
+        by_fold = {
+            str(one): {name: round(float(values[name][fold == one].mean()), 6) for name in SHOWN}
+            for one in folds
+            if (fold == one).any()
+        }
+    levels = grade_levels(pairs.grade)
+    if levels is not None:
+        kept = measured.kept
+        classes = np.searchsorted(levels, pairs.grade[kept])
+        guesses = {name: measured.guesses[name][kept] for name in SHOWN}
+        each, apart = macro_f1_intervals(
+            classes,
+            guesses,
+            pairs.query[kept],
+            len(levels),
+            list(COMPARED),
+            **precision,  # type: ignore[arg-type]
+        )
+        for name, interval in each.items():
+            systems[name]["macro_f1"] = interval.as_dict()
+        for (one, other), interval in apart.items():
+            differences[f"{one} - {other}"]["macro_f1"] = interval.as_dict()
+    return {
+        "format": FORMAT,
+        "dataset": config.run.name,
+        "gain": "2 ** grade - 1",
+        "folds": folds,
+        "pairs": int(measured.kept.sum()),
+        "queries": len(np.unique(pairs.query[measured.kept])),
+        "queries_with_order": len(lists),
+        "left_out_of_ndcg": {"one product": lists.one_product, "products of one grade": lists.one_grade},
+        "table": json.loads((work.run.stage(PAIRS) / "summary.json").read_text()),
+        "train_share": config.relevance.train_share,
+        "encoder": config.text.encoder,
+        "start": config.relevance.start,
+        "seed": config.run.seed,
+        "intervals": {**{name: precision[name] for name in ("confidence", "resamples")}, "over": "queries"},
+        "hardware": hardware(),
+        "versions": versions("mercato", "torch", "transformers", "bm25s"),
+        "systems": systems,
+        "paired": differences,
+        "by_fold": by_fold,
+        "blend": {fold: blend.as_json() for fold, blend in measured.blends.items()},
+    }
+
+
+def _p_values(values: dict[str, NDArray[np.float64]], confidence: float, seed: int) -> NDArray[np.float64]:
+    """Return the randomisation test's p-value of each of ``COMPARED``, corrected for their number."""
+    sums = np.stack([values[one] - values[other] for one, other in COMPARED], axis=1)
+    return holm(randomisation_test(sums, draws=enough_draws(len(COMPARED), confidence), seed=seed))
+
+
+def lines_of(found: dict[str, Any]) -> list[str]:
+    """Return what a person is told: a line per system and per comparison."""
+    left = ", ".join(f"{count:,} with {what}" for what, count in found["left_out_of_ndcg"].items())
+    lines = [
+        f"{found['dataset']}: {found['pairs']:,} pairs of {found['queries']:,} queries, folds "
+        f"{', '.join(map(str, found['folds']))}; NDCG over {found['queries_with_order']:,} queries (left out: {left})"
+    ]
+    for name, metrics in found["systems"].items():
+        told = ", ".join(
+            f"{metric} {one['value']:.4f} ({one['low']:.4f}-{one['high']:.4f})" for metric, one in metrics.items()
+        )
+        lines.append(f"  {name:<14} {told}")
+    for name, metrics in found["paired"].items():
+        told = ", ".join(
+            f"{metric} {one['value']:+.4f} ({one['low']:+.4f} to {one['high']:+.4f})"
+            + (f" {one['verdict']}" if "verdict" in one else "")
+            for metric, one in metrics.items()
+        )
+        lines.append(f"  {name}: {told}")
+    return lines
