@@ -128,8 +128,8 @@ def check_pairs(warehouse: Backend, settings: RelevanceConfig) -> tuple[Checked,
     notes = overlooked_columns(pairs, OPTIONAL, _SETTING)
     refuse_empty("pairs", pairs, "relevance.pairs")
     numbers = {name: _number(pairs[name]) for name in OPTIONAL if name in pairs.columns}
-    read = pairs.mutate(query=pairs["query"].cast("string"), grade=_grades(pairs, settings), **numbers)
-    read = read.mutate(**{name: read[name].cast("string") for name in others})
+    read = pairs.mutate(query=_text(pairs["query"]), grade=_grades(pairs, settings), **numbers)
+    read = read.mutate(**{name: _text(read[name]) for name in others})
     reasons = [
         (absent(read["query"]), "no query"),
         (_all_absent(read, others), "no product text"),
@@ -191,14 +191,21 @@ def query_key(query: str) -> str:
 def _grades(pairs: ir.Table, settings: RelevanceConfig) -> ir.Value:
     if not settings.grades:
         return _number(pairs.grade)
-    words = pairs.grade.cast("string").strip()
+    words = _text(pairs.grade).strip()
     return ibis.cases(*((words == word, float(grade)) for word, grade in settings.grades.items()))
 
 
 def _number(column: ir.Value) -> ir.Value:
     """Return finite numbers as float64, null for what is none."""
-    number = column.strip().try_cast("float64") if isinstance(column.type(), dt.String) else column.cast("float64")
+    known = column.type().is_numeric()
+    number = column.cast("float64") if known else _text(column).strip().try_cast("float64")
     return ibis.ifelse(number.isnan() | number.isinf(), ibis.null("float64"), number)
+
+
+def _text(column: ir.Value) -> ir.StringValue:
+    """Return any column as text; a JSON file's column of both numbers and words keeps quotes around the words."""
+    text = column.cast("string")
+    return text.re_replace('^"|"$', "") if isinstance(column.type(), dt.JSON) else text
 
 
 def _all_absent(table: ir.Table, columns: list[str]) -> ir.BooleanValue:
