@@ -121,13 +121,10 @@ class GradedSteps(Dataset[GradedBatch]):
             for rows in self.of_query
             for part in np.array_split(draw.permutation(rows), math.ceil(len(rows) / self.pace.list_products))
         ]
-        # Lists of one product, of queries that have no more, make up a list's worth together.
-        sizes = np.array([len(one) for one in lists])
-        order = draw.permutation(len(lists))
-        steps = max(1, round(sizes.sum() / (self.pace.list_products * self.pace.batch_lists)))
-        ends = np.cumsum(sizes[order])
-        cuts = np.searchsorted(ends, np.arange(1, steps) * ends[-1] / steps)
-        return [np.concatenate([lists[place] for place in places]) for places in np.split(order, cuts) if len(places)]
+        # Queries of one product make lists of one: a step holds as many of those as make up its pairs.
+        steps = max(1, round(len(self.pairs.trained) / (self.pace.list_products * self.pace.batch_lists)))
+        parts = np.array_split(draw.permutation(len(lists)), min(steps, len(lists)))
+        return [np.concatenate([lists[place] for place in places]) for places in parts]
 
 
 class BestEpoch(L.Callback):

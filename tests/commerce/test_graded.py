@@ -93,9 +93,7 @@ def test_intervals_of_macro_f1_hold_it_and_equal_systems_do_not_differ():
     guess = np.where(draw.random(600) < 0.7, truth, draw.integers(0, 3, 600))
     query = np.arange(600) // 3
     same = {"one": guess, "two": guess.copy()}
-    each, apart = macro_f1_intervals(
-        truth, same, query, 3, [("one", "two")], resamples=200, confidence=0.95, seed=0
-    )
+    each, apart = macro_f1_intervals(truth, same, query, 3, [("one", "two")], resamples=200, confidence=0.95, seed=0)
     assert each["one"].low < each["one"].value < each["one"].high
     assert each["one"].value == pytest.approx(macro_f1(confusion(truth, guess, 3)))
     assert (apart["one", "two"].low, apart["one", "two"].high) == (0.0, 0.0)

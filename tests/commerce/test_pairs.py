@@ -139,7 +139,7 @@ def test_folds_that_cannot_be_measured_are_refused(warehouse, tmp_path):
     asked.measured_folds = [1]
     assert fold_numbers(found, asked) == [1]
     asked.measured_folds = [2]
-    with pytest.raises(InputError, match="relevance.measured_folds names 2, which holds no query"):
+    with pytest.raises(InputError, match=r"relevance\.measured_folds names 2, which holds no query"):
         fold_numbers(found, asked)
     alone, _, _ = read(warehouse, settings(written(tmp_path, [pair(fold=0)])))
     with pytest.raises(InputError, match="all 1 queries are in fold 0, so none is left to train on"):
@@ -160,7 +160,7 @@ def test_a_missing_column_is_named_before_any_work(warehouse, tmp_path, rows, ch
 
 
 def test_no_table_and_an_empty_one_are_refused(warehouse, tmp_path):
-    with pytest.raises(InputError, match="relevance.pairs is not set"):
+    with pytest.raises(InputError, match=r"relevance\.pairs is not set"):
         check_pairs(warehouse, RelevanceConfig())
     (tmp_path / "empty.csv").write_text("query,title,grade\n")
     with pytest.raises(InputError, match="the pairs table is empty"):
