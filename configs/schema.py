@@ -727,6 +727,8 @@ class RelevanceConfig:
     """Peak learning rate of the tower's encoder."""
     tower_scale: float = 20.0
     """What cosines are multiplied with in the tower's loss."""
+    cross_encoder: bool = True
+    """Whether a cross-encoder is trained beside the tower; else the tower is blended with words alone."""
     cross_tokens: int = 48
     """Tokens of a query and a product text together, at most."""
     cross_epochs: int = 2

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -29,16 +29,24 @@ FORMAT = 1
 """Version of ``relevance.json``."""
 FILE = "relevance.json"
 TOWER, CROSS, FUSED = "tower", "cross_encoder", "fused"
-SHOWN = ("random", "word_overlap", "bm25", "zero_shot", TOWER, CROSS, FUSED)
+_SYSTEMS = ("random", "word_overlap", "bm25", "zero_shot", TOWER, CROSS, FUSED)
 """Systems, as the table lists them."""
-COMPARED = (
+_COMPARISONS = (
     *((ours, baseline) for ours in (TOWER, FUSED) for baseline in ("bm25", "zero_shot")),
     (CROSS, TOWER),
     (FUSED, TOWER),
     (FUSED, CROSS),
 )
-BLENDED = ("bm25", "word_overlap", "number_overlap", "title_share", "zero_shot", TOWER, CROSS)
+_BLENDED = ("bm25", "word_overlap", "number_overlap", "title_share", "zero_shot", TOWER, CROSS)
 """Scores that the fused one is made of."""
+
+
+class Precision(TypedDict):
+    """How intervals are made."""
+
+    resamples: int
+    confidence: float
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,16 @@ class Measured:
     blends: dict[str, GradeBlend]
     """By fold."""
 
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Systems that were measured."""
+        return tuple(self.guesses)
+
+    @property
+    def compared(self) -> list[tuple[str, str]]:
+        """Which are set against which."""
+        return [both for both in _COMPARISONS if set(both) <= set(self.systems)]
+
 
 def relevance(work: Work) -> Outcome:
     """Write ``relevance.json`` into the run folder and every system's scores beside the other stages."""
@@ -60,7 +78,7 @@ def relevance(work: Work) -> Outcome:
     folds = fold_numbers(pairs, config.relevance)
     measured = _measure(work, pairs, folds)
     table = pq.read_table(work.run.stage(PAIRS) / "pairs.parquet")
-    for name in SHOWN:
+    for name in measured.systems:
         table = table.append_column(name, [measured.scores[name]])
     pq.write_table(table.filter(measured.kept), work.out / "scored.parquet")
     found = _as_json(work, pairs, folds, measured)
@@ -74,23 +92,26 @@ def _measure(work: Work, pairs: Pairs, folds: list[int]) -> Measured:
     scores = {name: known[name].to_numpy().copy() for name in known.column_names}
     levels = grade_levels(pairs.grade)
     classes = np.searchsorted(levels, pairs.grade) if levels is not None else None
-    scores |= {name: np.full(len(pairs), np.nan, dtype=np.float32) for name in (TOWER, CROSS, FUSED)}
-    guesses = {name: np.full(len(pairs), -1, dtype=np.int64) for name in SHOWN}
+    trained = {TOWER: tower_name} | ({CROSS: cross_name} if work.config.relevance.cross_encoder else {})
+    shown = [name for name in _SYSTEMS if name in (*scores, *trained, FUSED)]
+    blended = tuple(name for name in _BLENDED if name in (*scores, *trained))
+    scores |= {name: np.full(len(pairs), np.nan, dtype=np.float32) for name in (*trained, FUSED)}
+    guesses = {name: np.full(len(pairs), -1, dtype=np.int64) for name in shown}
     blends = {}
     for fold in folds:
         part = part_of(pairs, str(fold), work.config.relevance.train_share)
         of_fold = dict(scores)
-        of_fold[TOWER] = np.load(work.run.stage(tower_name(str(fold))) / SCORES)
-        of_fold[CROSS] = np.load(work.run.stage(cross_name(str(fold))) / SCORES)
-        told = np.stack([of_fold[name] for name in BLENDED], axis=1)
+        for name, stage_of in trained.items():
+            of_fold[name] = np.load(work.run.stage(stage_of(str(fold))) / SCORES)
+        told = np.stack([of_fold[name] for name in blended], axis=1)
         held = part.validated
-        blend = fit_grade_blend(told[held], pairs.grade[held], pairs.weight[held], BLENDED)
+        blend = fit_grade_blend(told[held], pairs.grade[held], pairs.weight[held], blended)
         of_fold[FUSED] = blend(told)
         blends[str(fold)] = blend
-        for name in (TOWER, CROSS, FUSED):
+        for name in (*trained, FUSED):
             scores[name][part.measured] = of_fold[name][part.measured]
         if levels is not None and classes is not None:
-            for name in SHOWN:
+            for name in shown:
                 cuts = fit_cuts(of_fold[name][held], classes[held], len(levels))
                 guesses[name][part.measured] = classify(of_fold[name][part.measured], cuts)
     return Measured(scores, guesses, np.isin(pairs.fold, folds), blends)
@@ -98,45 +119,25 @@ def _measure(work: Work, pairs: Pairs, folds: list[int]) -> Measured:
 
 def _as_json(work: Work, pairs: Pairs, folds: list[int], measured: Measured) -> dict[str, Any]:
     config, k = work.config, work.config.relevance.at
-    precision = {
-        "resamples": config.evaluate.bootstrap,
-        "confidence": config.evaluate.confidence,
+    settings = config.evaluate
+    precision: Precision = {
+        "resamples": settings.bootstrap,
+        "confidence": settings.confidence,
         "seed": config.run.seed,
     }
     lists = graded_lists(pairs.query, pairs.grade, measured.kept, config.run.seed)
-    metric = f"ndcg@{k}"
-    systems: dict[str, dict[str, Any]] = {name: {} for name in SHOWN}
-    differences: dict[str, dict[str, Any]] = {f"{one} - {other}": {} for one, other in COMPARED}
-    by_fold: dict[str, dict[str, float]] = {}
+    systems: dict[str, dict[str, Any]] = {name: {} for name in measured.systems}
+    differences: dict[str, dict[str, Any]] = {f"{one} - {other}": {} for one, other in measured.compared}
+    values = {name: lists.ndcg(measured.scores[name], k) for name in measured.systems}
     if len(lists):
-        values = {name: lists.ndcg(measured.scores[name], k) for name in SHOWN}
-        stacked = np.stack([values[name] for name in SHOWN], axis=1)
-        for name, interval in zip(SHOWN, bootstrap_columns(stacked, lists.queries, **precision), strict=True):  # type: ignore[arg-type]
-            systems[name][metric] = interval.as_dict()
-        p_values = _p_values(values, config.evaluate.confidence, config.run.seed)
-        for (one, other), p in zip(COMPARED, p_values, strict=True):
-            interval = paired(values[one], values[other], lists.queries, **precision)  # type: ignore[arg-type]
-            said = verdict(interval.value, p, config.evaluate.confidence)
-            differences[f"{one} - {other}"][metric] = {**interval.as_dict(), "p_holm": float(p), "verdict": said}
-        fold_of = dict(zip(pairs.query.tolist(), pairs.fold.tolist(), strict=True))
-        fold = np.array([fold_of[int(query)] for query in lists.queries])
-        by_fold = {
-            str(one): {name: round(float(values[name][fold == one].mean()), 6) for name in SHOWN}
-            for one in folds
-            if (fold == one).any()
-        }
+        _add_order(f"ndcg@{k}", values, lists.queries, measured.compared, precision, systems, differences)
     levels = grade_levels(pairs.grade)
     if levels is not None:
         kept = measured.kept
         classes = np.searchsorted(levels, pairs.grade[kept])
-        guesses = {name: measured.guesses[name][kept] for name in SHOWN}
+        guesses = {name: measured.guesses[name][kept] for name in measured.systems}
         each, apart = macro_f1_intervals(
-            classes,
-            guesses,
-            pairs.query[kept],
-            len(levels),
-            list(COMPARED),
-            **precision,  # type: ignore[arg-type]
+            classes, guesses, pairs.query[kept], len(levels), measured.compared, **precision
         )
         for name, interval in each.items():
             systems[name]["macro_f1"] = interval.as_dict()
@@ -156,20 +157,49 @@ def _as_json(work: Work, pairs: Pairs, folds: list[int], measured: Measured) -> 
         "encoder": config.text.encoder,
         "start": config.relevance.start,
         "seed": config.run.seed,
-        "intervals": {**{name: precision[name] for name in ("confidence", "resamples")}, "over": "queries"},
+        "intervals": {"confidence": settings.confidence, "resamples": settings.bootstrap, "over": "queries"},
         "hardware": hardware(),
         "versions": versions("mercato", "torch", "transformers", "bm25s"),
         "systems": systems,
         "paired": differences,
-        "by_fold": by_fold,
+        "by_fold": _by_fold(values, pairs, lists.queries),
         "blend": {fold: blend.as_json() for fold, blend in measured.blends.items()},
     }
 
 
-def _p_values(values: dict[str, NDArray[np.float64]], confidence: float, seed: int) -> NDArray[np.float64]:
-    """Return the randomisation test's p-value of each of ``COMPARED``, corrected for their number."""
-    sums = np.stack([values[one] - values[other] for one, other in COMPARED], axis=1)
-    return holm(randomisation_test(sums, draws=enough_draws(len(COMPARED), confidence), seed=seed))
+def _add_order(
+    metric: str,
+    values: dict[str, NDArray[np.float64]],
+    queries: NDArray[np.int32],
+    compared: list[tuple[str, str]],
+    precision: Precision,
+    systems: dict[str, dict[str, Any]],
+    differences: dict[str, dict[str, Any]],
+) -> None:
+    """Add each system's mean over queries, and the differences with p-values corrected for their number."""
+    stacked = np.stack(list(values.values()), axis=1)
+    for name, interval in zip(values, bootstrap_columns(stacked, queries, **precision), strict=True):
+        systems[name][metric] = interval.as_dict()
+    confidence = precision["confidence"]
+    sums = np.stack([values[one] - values[other] for one, other in compared], axis=1)
+    draws = enough_draws(len(compared), confidence)
+    p_values = holm(randomisation_test(sums, draws=draws, seed=precision["seed"]))
+    for (one, other), p in zip(compared, p_values, strict=True):
+        interval = paired(values[one], values[other], queries, **precision)
+        said = verdict(interval.value, p, confidence)
+        differences[f"{one} - {other}"][metric] = {**interval.as_dict(), "p_holm": float(p), "verdict": said}
+
+
+def _by_fold(
+    values: dict[str, NDArray[np.float64]], pairs: Pairs, queries: NDArray[np.int32]
+) -> dict[str, dict[str, float]]:
+    """Return each system's mean NDCG in each fold that has a query with an order."""
+    codes, first = np.unique(pairs.query, return_index=True)
+    fold = pairs.fold[first][np.searchsorted(codes, queries)]
+    return {
+        str(one): {name: round(float(found[fold == one].mean()), 6) for name, found in values.items()}
+        for one in np.unique(fold)
+    }
 
 
 def lines_of(found: dict[str, Any]) -> list[str]:

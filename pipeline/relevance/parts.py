@@ -49,7 +49,10 @@ def part_of(pairs: Pairs, fold: str, share: float) -> Part:
     """
     other = np.full(len(pairs), True) if fold == FINAL else pairs.fold != int(fold)
     known = other & (pairs.drawn < share)
-    trained, validated = np.flatnonzero(known & ~pairs.held_out), np.flatnonzero(known & pairs.held_out)
+    held = known & pairs.held_out
+    if known.any() and not held.any():  # a share of a few queries: the last of them is held out
+        held = known & (pairs.drawn == pairs.drawn[known].max())
+    trained, validated = np.flatnonzero(known & ~held), np.flatnonzero(held)
     for name, rows in (("train", trained), ("validate", validated)):
         queries = len(np.unique(pairs.query[rows]))
         if queries < _FEWEST_QUERIES:

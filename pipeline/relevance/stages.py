@@ -68,20 +68,18 @@ def run_relevance(config: Config, say: Callable[[str], None] = print) -> Path:
 def _stages(measured: list[str], config: Config) -> list[Stage]:
     trained = [*measured, *([FINAL] if config.relevance.final else [])]
     stages = [Stage(BASELINES, ("text", "relevance.tower_tokens", "run.seed"), (PAIRS,), "relevance.baselines")]
+    models = (tower_name, cross_name) if config.relevance.cross_encoder else (tower_name,)
+    of_tower = (*_of((*_LISTS, *_TOWER)), *_ENCODER, "run.seed")
+    of_cross = (*_of((*_LISTS, *_CROSS)), *_ENCODER, "ranking.encoder", "run.seed")
     for fold in trained:
-        tower = tower_name(fold)
-        stages += [
-            FoldStage(tower, (*_of((*_LISTS, *_TOWER)), *_ENCODER, "run.seed"), (PAIRS,), "tower", fold),
-            FoldStage(
-                cross_name(fold),
-                (*_of((*_LISTS, *_CROSS)), *_ENCODER, "ranking.encoder", "run.seed"),
-                (PAIRS, tower),
-                "cross",
-                fold,
-            ),
-        ]
-    after = [name(fold) for fold in measured for name in (tower_name, cross_name)]
-    sections = ("relevance.measured_folds", "relevance.at", "evaluate.bootstrap", "evaluate.confidence", "run.name")
+        stages.append(FoldStage(tower_name(fold), of_tower, (PAIRS,), "tower", fold))
+        if cross_name in models:
+            stages.append(FoldStage(cross_name(fold), of_cross, (PAIRS, tower_name(fold)), "cross", fold))
+    after = [name(fold) for fold in measured for name in models]
+    sections = (
+        *_of(("measured_folds", "train_share", "cross_encoder", "at", "start")),
+        *("evaluate.bootstrap", "evaluate.confidence", "text.encoder", "run.name"),
+    )
     return [*stages, Stage(RELEVANCE, (*sections, "run.seed"), (PAIRS, BASELINES, *after), "relevance.measure")]
 
 

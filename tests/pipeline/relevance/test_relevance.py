@@ -1,4 +1,4 @@
-"""``mercato relevance`` on a table of a dozen queries: what it writes, what it skips, and what others can take of it."""
+"""``mercato relevance`` on a table of a dozen queries: what it writes, what it skips, what others can take of it."""
 
 import json
 import random
