@@ -9,6 +9,7 @@ Grades: scores are cut at values that were fitted on other queries, and the macr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +130,7 @@ def fit_cuts(
 
 def classify(scores: NDArray[np.floating], cuts: Floats) -> NDArray[np.int64]:
     """Return the class of each score, ``[pairs]``: how many cuts lie below it."""
-    return np.searchsorted(cuts, scores, side="left").astype(np.int64)
+    return np.asarray(np.searchsorted(cuts, scores, side="left"), dtype=np.int64)
 
 
 def confusion(
@@ -137,7 +138,7 @@ def confusion(
 ) -> Floats:
     """Return how often each class was guessed as each, ``[levels, levels]``, rows being the truth."""
     cells = np.bincount(classes * levels + guesses, weights=weights, minlength=levels * levels)
-    return cells.reshape(levels, levels).astype(np.float64)
+    return np.asarray(cells.reshape(levels, levels), dtype=np.float64)
 
 
 def macro_f1(counts: Floats) -> float:
@@ -150,7 +151,7 @@ def macro_f1(counts: Floats) -> float:
 
 def macro_f1_intervals(
     classes: NDArray[np.integer],
-    guesses: dict[str, NDArray[np.integer]],
+    guesses: Mapping[str, NDArray[np.integer]],
     query: NDArray[np.integer],
     levels: int,
     pairs_of_systems: list[tuple[str, str]],

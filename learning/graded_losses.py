@@ -7,26 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def graded_pair_loss(scores: Tensor, grades: Tensor, weights: Tensor, query: Tensor) -> Tensor:
-    """Logistic loss of every two products of one query whose grades differ: the better one should score higher.
-
-    RankNet (Burges et al. 2005), each two weighing as much as their gains 2 ** grade - 1 are apart, and as their
-    weights say.
-
-    Args:
-        scores: ``[pairs]``.
-        grades: ``[pairs]``, from 0.
-        weights: ``[pairs]``, how sure a grade is.
-        query: ``[pairs]`` int64: which pairs belong to one query.
-
-    Returns: mean loss in nats, a scalar; 0, with a gradient of 0, where no two differ.
-    """
-    apart = (torch.exp2(grades)[:, None] - torch.exp2(grades)[None, :]).clamp(min=0.0)
-    counted = apart * weights[:, None] * weights[None, :] * (query[:, None] == query[None, :])
-    losses = F.softplus(scores[None, :] - scores[:, None])
-    return (losses * counted).sum() / counted.sum().clamp(min=1e-9)
-
-
 def graded_softmax_loss(scores: Tensor, grades: Tensor, weights: Tensor, query: Tensor) -> Tensor:
     """Cross-entropy between a query's gains and the softmax of its products' scores, as ListNet's top-one loss.
 
@@ -34,7 +14,13 @@ def graded_softmax_loss(scores: Tensor, grades: Tensor, weights: Tensor, query: 
     target's own entropy is, is taken off, so that a perfect order of the right sharpness costs 0. Queries of one
     product, or without gains, cost 0.
 
-    Arguments are those of ``graded_pair_loss``. Returns: mean over the batch's queries in nats, a scalar.
+    Args:
+        scores: ``[pairs]``.
+        grades: ``[pairs]``, from 0.
+        weights: ``[pairs]``, how sure a grade is.
+        query: ``[pairs]`` int64: which pairs belong to one query.
+
+    Returns: mean over the batch's queries in nats, a scalar.
     """
     together = query[:, None] == torch.unique(query)[None, :]
     wanted = ((torch.exp2(grades) - 1.0) * weights)[:, None] * together
@@ -42,7 +28,8 @@ def graded_softmax_loss(scores: Tensor, grades: Tensor, weights: Tensor, query: 
     spread = scores[:, None].masked_fill(~together, float("-inf"))
     log_shares = torch.log_softmax(spread, dim=0).masked_fill(~together, 0.0)
     apart = torch.xlogy(wanted, wanted) - wanted * log_shares
-    return apart.sum() / together.shape[1]
+    loss: Tensor = apart.sum() / together.shape[1]
+    return loss
 
 
 def in_batch_softmax_loss(scores: Tensor, grades: Tensor, weights: Tensor, owner: Tensor, text: Tensor) -> Tensor:

@@ -219,7 +219,7 @@ def train_graded(
     trainer.fit(
         module.train(),
         DataLoader(steps, sampler=sampler, batch_size=None),
-        DataLoader([0], batch_size=None),
+        DataLoader(_Once(), batch_size=None),
         ckpt_path=str(resumed) if resumed.is_file() else None,
         weights_only=False,
     )
@@ -232,6 +232,16 @@ def _best_of(scorer: PairScorer, best: BestEpoch) -> list[dict[str, float]]:
     scorer.load_state_dict({name.removeprefix("scorer."): weight for name, weight in kept.items()})
     scorer.cpu().eval()
     return best.curve
+
+
+class _Once(Dataset[int]):
+    """One step of validation, which scores everything."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, step: int) -> int:
+        return step
 
 
 class _Training(L.LightningModule):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from commerce.pairs import Pairs
 from commerce.splits import drawn_by_hash
@@ -22,7 +23,7 @@ def baselines(work: Work) -> Outcome:
     """Write ``scores.parquet``: a column for each baseline, a row for each pair."""
     config, pairs = work.config, Pairs.read(work.run.stage("pairs") / "pairs.parquet")
     found = word_features(pairs.query, pairs.queries, pairs.tower_text)
-    columns = {name: found[:, place] for place, name in enumerate(WORD_FEATURES)}
+    columns: dict[str, NDArray[np.floating]] = {name: found[:, place] for place, name in enumerate(WORD_FEATURES)}
     text = replace(config.text, max_tokens=config.relevance.tower_tokens)
     folder = open_encoder(text)
     queries = folder_vectors(pairs.queries, folder, text, kind="query", progress=False)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,8 +123,8 @@ def start_encoder(folder: EncoderFolder, start: str, seed: int) -> TextEncoder:
     from transformers import AutoConfig, AutoModel
 
     torch.manual_seed(seed)
-    config = AutoConfig.from_pretrained(str(folder.path))
-    return TextEncoder(AutoModel.from_config(config), folder.pooling).eval()
+    build: Any = AutoModel.from_config
+    return TextEncoder(build(AutoConfig.from_pretrained(str(folder.path))), folder.pooling).eval()
 
 
 def write_scores(part: Part, scores: NDArray[np.float32], curve: list[dict[str, float]], out: Path) -> None:

@@ -1,6 +1,6 @@
 """``mercato relevance CONFIG``: tower and cross-encoder on graded pairs, fold by fold, each skipped where it is done.
 
-    pairs -> baselines -> tower-0, cross-0, tower-1, cross-1, ... -> relevance
+    pairs -> baselines -> tower-0, cross-0, tower-1, cross-1, ... -> relevance -> tower-final, cross-final
 
 Each is a stage like any other (``pipeline.stage``): whole or absent, skipped where nothing that it depends on has
 changed. A run that was cut off goes on with the fold it was in, from that training's last checkpoint.
@@ -66,21 +66,25 @@ def run_relevance(config: Config, say: Callable[[str], None] = print) -> Path:
 
 
 def _stages(measured: list[str], config: Config) -> list[Stage]:
-    trained = [*measured, *([FINAL] if config.relevance.final else [])]
     stages = [Stage(BASELINES, ("text", "relevance.tower_tokens", "run.seed"), (PAIRS,), "relevance.baselines")]
     models = (tower_name, cross_name) if config.relevance.cross_encoder else (tower_name,)
     of_tower = (*_of((*_LISTS, *_TOWER)), *_ENCODER, "run.seed")
     of_cross = (*_of((*_LISTS, *_CROSS)), *_ENCODER, "ranking.encoder", "run.seed")
-    for fold in trained:
-        stages.append(FoldStage(tower_name(fold), of_tower, (PAIRS,), "tower", fold))
-        if cross_name in models:
-            stages.append(FoldStage(cross_name(fold), of_cross, (PAIRS, tower_name(fold)), "cross", fold))
+    trainings = {
+        fold: [
+            FoldStage(tower_name(fold), of_tower, (PAIRS,), "tower", fold),
+            FoldStage(cross_name(fold), of_cross, (PAIRS, tower_name(fold)), "cross", fold),
+        ][: len(models)]
+        for fold in (*measured, FINAL)
+    }
+    stages += [stage for fold in measured for stage in trainings[fold]]
     after = [name(fold) for fold in measured for name in models]
     sections = (
         *_of(("measured_folds", "train_share", "cross_encoder", "at", "start")),
         *("evaluate.bootstrap", "evaluate.confidence", "text.encoder", "run.name"),
     )
-    return [*stages, Stage(RELEVANCE, (*sections, "run.seed"), (PAIRS, BASELINES, *after), "relevance.measure")]
+    stages.append(Stage(RELEVANCE, (*sections, "run.seed"), (PAIRS, BASELINES, *after), "relevance.measure"))
+    return [*stages, *(trainings[FINAL] if config.relevance.final else [])]
 
 
 def _of(names: tuple[str, ...]) -> tuple[str, ...]:
