@@ -99,9 +99,7 @@ def grade_levels(grade: NDArray[np.floating], most: int = 10) -> NDArray[np.floa
     return levels if 2 <= len(levels) <= most else None
 
 
-def fit_cuts(
-    scores: NDArray[np.floating], classes: NDArray[np.integer], levels: int, weights: NDArray[np.floating] | None = None
-) -> Floats:
+def fit_cuts(scores: NDArray[np.floating], classes: NDArray[np.integer], levels: int) -> Floats:
     """Return values of the score that part the grades with the best macro-F1, ascending, ``[levels - 1]``.
 
     One cut after the other takes the best of some quantiles between its neighbours, several times over.
@@ -110,11 +108,10 @@ def fit_cuts(
         scores: ``[pairs]``.
         classes: ``[pairs]``, places of the grades in their order.
         levels: number of grades.
-        weights: ``[pairs]``; None: each counts 1.
     """
     tried = np.unique(np.quantile(scores, np.linspace(0.0, 1.0, _CUTS)))
     shares = np.cumsum(np.bincount(classes, minlength=levels))[:-1] / len(classes)
-    cuts = np.quantile(scores, shares)  # as often guessed as given
+    cuts: Floats = np.quantile(scores, shares)  # as often guessed as given
     for _ in range(_PASSES):
         for place in range(len(cuts)):
             low = cuts[place - 1] if place else -np.inf
@@ -123,7 +120,7 @@ def fit_cuts(
             found = []
             for value in between:
                 cuts[place] = value
-                found.append(macro_f1(confusion(classes, classify(scores, cuts), levels, weights)))
+                found.append(macro_f1(confusion(classes, classify(scores, cuts), levels)))
             cuts[place] = between[int(np.argmax(found))]
     return cuts
 
@@ -133,11 +130,9 @@ def classify(scores: NDArray[np.floating], cuts: Floats) -> NDArray[np.int64]:
     return np.asarray(np.searchsorted(cuts, scores, side="left"), dtype=np.int64)
 
 
-def confusion(
-    classes: NDArray[np.integer], guesses: NDArray[np.integer], levels: int, weights: NDArray[np.floating] | None = None
-) -> Floats:
+def confusion(classes: NDArray[np.integer], guesses: NDArray[np.integer], levels: int) -> Floats:
     """Return how often each class was guessed as each, ``[levels, levels]``, rows being the truth."""
-    cells = np.bincount(classes * levels + guesses, weights=weights, minlength=levels * levels)
+    cells = np.bincount(classes * levels + guesses, minlength=levels * levels)
     return np.asarray(cells.reshape(levels, levels), dtype=np.float64)
 
 
