@@ -8,6 +8,7 @@ import torch
 
 from configs.schema import TextConfig
 from learning.encoder_folder import open_encoder
+from learning.graded_losses import grade_loss, graded_softmax_loss
 from learning.graded_training import GradedBatch
 from learning.language_model import load_text_encoder
 from learning.shop_encoder import train_shop_encoder
@@ -54,6 +55,17 @@ def test_a_score_does_not_hang_on_what_is_read_beside_it(cross):
     alone = [float(cross.score(np.array([row]), "fp32")[0]) for row in range(6)]
     assert together == pytest.approx(alone, abs=1e-5)
     assert np.isfinite(together).all()
+
+
+def test_the_loss_is_that_of_its_pairs_scores(cross):
+    cross.eval()
+    rows = np.array([5, 0, 2, 3])  # of several lengths, not in their order
+    step = GradedBatch(rows, torch.tensor([2, 0, 0, 1]), GRADES[rows], torch.tensor([1.0, 2.0, 1.0, 1.0]))
+    scores = torch.from_numpy(cross.score(rows, "fp32"))
+    expected = grade_loss(scores, step.grades, step.weights, 2.0) + graded_softmax_loss(
+        scores, step.grades, step.weights, step.query
+    )
+    assert cross.loss(step).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_it_reads_which_text_is_the_query(folder, cross):

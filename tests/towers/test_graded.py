@@ -9,6 +9,7 @@ import torch
 from configs.schema import TextConfig
 from learning.encode import encode
 from learning.encoder_folder import open_encoder
+from learning.graded_losses import grade_loss, graded_softmax_loss, in_batch_softmax_loss
 from learning.graded_training import GradedBatch
 from learning.language_model import load_text_encoder
 from learning.shop_encoder import train_shop_encoder
@@ -61,6 +62,25 @@ def test_a_step_learns_the_order_of_a_querys_products(tower):
     scores = tower.score(np.arange(4), "fp32")
     assert loss.item() < 0.7 * first
     assert scores[1] > scores[2] > scores[3]
+
+
+def test_the_loss_is_that_of_its_pairs_cosines(tower, folder):
+    tower.eval()
+    step = batch([3, 0, 2, 1])
+    own = torch.from_numpy(tower.score(step.rows, "fp32"))
+    every = torch.from_numpy(tower.score(np.arange(6), "fp32"))
+    # Texts in order: lumora shoes 白色, umbrio lamp red (rows 0 and 3), umbrio shoes white. Cosines with query 0 and 1:
+    crossed = GradedTower(tower.encoder, folder, 1 - QUERY, QUERIES, TEXTS, 20.0, (0.0, 2.0)).score(
+        np.arange(6), "fp32"
+    )
+    cosines = torch.tensor([[crossed[2], every[0], crossed[1]], [every[2], every[3], every[1]]])
+    owner, told = torch.tensor([1, 0, 1, 1]), torch.tensor([1, 1, 0, 2])
+    expected = (
+        graded_softmax_loss(own * 20, step.grades, step.weights, step.query)
+        + 0.3 * in_batch_softmax_loss(cosines * 20, step.grades, step.weights, owner, told)
+        + 0.3 * grade_loss(own * 5 - 2.5, step.grades, step.weights, 2.0)
+    )
+    assert tower.loss(step).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_the_loss_does_not_hang_on_the_order_of_a_step(tower):
