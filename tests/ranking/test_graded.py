@@ -60,8 +60,8 @@ def test_a_score_does_not_hang_on_what_is_read_beside_it(cross):
 def test_the_loss_is_that_of_its_pairs_scores(cross):
     cross.eval()
     torch.nn.init.normal_(cross.head.weight)  # so that scores differ
-    rows = np.array([5, 0, 2, 3])  # of several lengths, not in their order
-    step = GradedBatch(rows, torch.tensor([2, 0, 0, 1]), GRADES[rows], torch.tensor([1.0, 2.0, 1.0, 1.0]))
+    rows = np.array([5, 4, 0, 2])  # of several lengths, not in their order
+    step = GradedBatch(rows, torch.tensor([2, 1, 0, 0]), GRADES[rows], torch.tensor([1.0, 2.0, 1.0, 1.0]))
     scores = torch.from_numpy(cross.score(rows, "fp32"))
     expected = grade_loss(scores, step.grades, step.weights, 2.0) + graded_softmax_loss(
         scores, step.grades, step.weights, step.query
