@@ -737,9 +737,9 @@ class RelevanceConfig:
     """Peak learning rate of the cross-encoder's language model."""
     cross_head_learning_rate: float = 1e-3
     """Peak learning rate of its score head."""
-    cross_from: str = "tower"
-    """What the cross-encoder starts from: ``tower`` (as tuned for the fold) or ``encoder`` (``ranking.encoder``, else
-    ``text.encoder``)."""
+    cross_from: str = "encoder"
+    """What the cross-encoder starts from: ``encoder`` (``ranking.encoder``, else ``text.encoder``) or ``tower`` (as
+    tuned for the fold)."""
     weight_decay: float = 0.01
     """AdamW's decay; biases and norms are exempt."""
     average: float = 0.1
