@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from commerce.durable import write_atomic
 from learning.average import Average
 from learning.finite import checked_loss
+from learning.language_model import TextEncoder
 from learning.optimizer import parameter_groups, warmup_cosine
 from learning.resume import Checkpoints, SeededSteps, StepSampler, save_atomic
 
@@ -42,6 +43,9 @@ class GradedBatch(NamedTuple):
 
 class PairScorer(nn.Module):
     """A model that knows the texts of all pairs, learns from some of them and scores others."""
+
+    encoder: TextEncoder
+    """The language model in it."""
 
     def loss(self, batch: GradedBatch) -> Tensor:
         """Return the mean loss of a step in nats, a scalar with gradient."""

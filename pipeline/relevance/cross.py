@@ -7,19 +7,7 @@ from dataclasses import replace
 import torch
 
 from learning.encoder_folder import EncoderFolder, open_encoder
-from learning.graded_training import train_graded
-from pipeline.encoders import write_tuned
-from pipeline.relevance.parts import (
-    ENCODER,
-    curve_line,
-    graded_pairs,
-    judge_of,
-    open_part,
-    pace_of,
-    start_encoder,
-    with_rates,
-    write_scores,
-)
+from pipeline.relevance.parts import ENCODER, fit, open_part, start_encoder
 from pipeline.relevance.stages import tower_name
 from pipeline.stage import Outcome, Work
 from ranking.graded import HEAD, GradedCrossEncoder
@@ -40,13 +28,9 @@ def train(work: Work, fold: str) -> Outcome:
         list(zip(pairs.texts, pairs.cross_text, strict=True)),
         (float(pairs.grade.min()), float(pairs.grade.max())),
     )
-    pace = with_rates(pace_of(settings, config.run.seed, cross=True), {HEAD: settings.cross_head_learning_rate})
-    judge = judge_of(part, settings.at, config.run.seed)
-    curve = train_graded(cross, graded_pairs(part), judge, pace, work.scratch())
-    write_scores(part, cross.score(part.scored, settings.precision), curve, work.out)
-    write_tuned(cross.encoder, folder, work.out / ENCODER)
+    told = fit(work, part, cross, folder, cross=True, rates={HEAD: settings.cross_head_learning_rate})
     torch.save(cross.head.state_dict(), work.out / "head.pt")
-    return Outcome([curve_line(work.name, part, curve, settings.at)])
+    return told
 
 
 def _folder(work: Work, fold: str) -> EncoderFolder:

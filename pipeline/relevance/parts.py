@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,11 @@ from commerce.pairs import Pairs
 from configs.errors import InputError
 from configs.schema import RelevanceConfig
 from learning.encoder_folder import EncoderFolder
-from learning.graded_training import GradedPairs, Pace
+from learning.graded_training import GradedPairs, Pace, PairScorer, train_graded
 from learning.language_model import TextEncoder, load_text_encoder
+from pipeline.encoders import write_tuned
 from pipeline.relevance.stages import FINAL
-from pipeline.stage import Work
+from pipeline.stage import Outcome, Work
 
 SCORES, CURVE, ENCODER = "scores.npy", "curve.json", "encoder"
 _FEWEST_QUERIES = 1
@@ -69,12 +69,6 @@ def open_part(work: Work, fold: str) -> Part:
     return part_of(Pairs.read(work.run.stage("pairs") / "pairs.parquet"), fold, work.config.relevance.train_share)
 
 
-def graded_pairs(part: Part) -> GradedPairs:
-    """Return what ``train_graded`` reads."""
-    pairs = part.pairs
-    return GradedPairs(pairs.query, pairs.grade, pairs.weight, part.trained, part.validated)
-
-
 def judge_of(part: Part, k: int, seed: int) -> Callable[[NDArray[np.float32]], float]:
     """Return what tells epochs apart: NDCG@k of the validation queries.
 
@@ -111,11 +105,6 @@ def pace_of(settings: RelevanceConfig, seed: int, *, cross: bool) -> Pace:
     )
 
 
-def with_rates(pace: Pace, rates: dict[str, float]) -> Pace:
-    """Return the pace with own rates for some parameters, by prefix of their names."""
-    return replace(pace, rates=rates)
-
-
 def start_encoder(folder: EncoderFolder, start: str, seed: int) -> TextEncoder:
     """Return the encoder with its weights, or with random ones of the same shape (``start: random``)."""
     if start == "pretrained":
@@ -127,15 +116,32 @@ def start_encoder(folder: EncoderFolder, start: str, seed: int) -> TextEncoder:
     return TextEncoder(build(AutoConfig.from_pretrained(str(folder.path))), folder.pooling).eval()
 
 
-def write_scores(part: Part, scores: NDArray[np.float32], curve: list[dict[str, float]], out: Path) -> None:
-    """Write a fold's scores, NaN where it has none, and its curve."""
-    whole = np.full(len(part.pairs), np.nan, dtype=np.float32)
-    whole[part.scored] = scores
-    np.save(out / SCORES, whole)
-    (out / CURVE).write_text(json.dumps(curve, indent=1))
+def fit(
+    work: Work, part: Part, scorer: PairScorer, folder: EncoderFolder, *, cross: bool, rates: Mapping[str, float]
+) -> Outcome:
+    """Train a scorer on its part; write its encoder as a folder that others take, its scores and its curve.
+
+    Args:
+        work: of the stage.
+        part: what is trained, validated and measured on.
+        scorer: with the weights to start from; it has an ``encoder``.
+        folder: where its encoder came from.
+        cross: whether it is the cross-encoder, which has settings of its own.
+        rates: prefix of parameter names -> their own peak rate.
+    """
+    settings, seed, pairs = work.config.relevance, work.config.run.seed, part.pairs
+    data = GradedPairs(pairs.query, pairs.grade, pairs.weight, part.trained, part.validated)
+    pace = replace(pace_of(settings, seed, cross=cross), rates=rates)
+    curve = train_graded(scorer, data, judge_of(part, settings.at, seed), pace, work.scratch())
+    whole = np.full(len(pairs), np.nan, dtype=np.float32)
+    whole[part.scored] = scorer.score(part.scored, settings.precision)
+    np.save(work.out / SCORES, whole)
+    (work.out / CURVE).write_text(json.dumps(curve, indent=1))
+    write_tuned(scorer.encoder, folder, work.out / ENCODER)
+    return Outcome([_curve_line(work.name, part, curve, settings.at)])
 
 
-def curve_line(name: str, part: Part, curve: list[dict[str, float]], k: int) -> str:
+def _curve_line(name: str, part: Part, curve: list[dict[str, float]], k: int) -> str:
     """Say in a line how a training went."""
     best = max(curve, key=lambda row: row["validation"])
     epochs = ", ".join(f"{row['validation']:.4f}" for row in curve)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-import pipeline.relevance.cross
+import pipeline.relevance.parts
 from configs.errors import InputError
 from configs.load import load_config
 from configs.schema import TextConfig
@@ -126,19 +126,19 @@ def test_what_is_done_is_skipped_and_a_cross_encoders_setting_leaves_the_towers_
 
 
 def test_a_run_that_was_cut_off_goes_on_with_the_fold_it_was_in(asked, run, tmp_path, monkeypatch):
-    real, done = pipeline.relevance.cross.train_graded, []
+    real, done = pipeline.relevance.parts.train_graded, []
 
     def stop_at_the_second(*given, **named):
         done.append(1)
-        if len(done) == 2:
+        if len(done) == 4:
             raise KeyError("killed")
         return real(*given, **named)
 
-    monkeypatch.setattr(pipeline.relevance.cross, "train_graded", stop_at_the_second)
+    monkeypatch.setattr(pipeline.relevance.parts, "train_graded", stop_at_the_second)
     changed = config(asked, f"run.folder={tmp_path / 'cut'}", "relevance.final=false")
     with pytest.raises(KeyError, match="killed"):
         run_relevance(changed, lambda line: None)
-    monkeypatch.setattr(pipeline.relevance.cross, "train_graded", real)
+    monkeypatch.setattr(pipeline.relevance.parts, "train_graded", real)
     said: list[str] = []
     run_relevance(changed, said.append)
     skipped = [line.split(":")[0] for line in said if line.endswith("unchanged, skipped")]
