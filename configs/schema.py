@@ -721,7 +721,7 @@ class RelevanceConfig:
     """Lists in a step."""
     tower_tokens: int = 40
     """Tokens of a query or product text that the tower reads, at most."""
-    tower_epochs: int = 2
+    tower_epochs: int = 1
     """Passes of the tower over the pairs; the best epoch is kept."""
     tower_learning_rate: float = 3e-5
     """Peak learning rate of the tower's encoder."""
