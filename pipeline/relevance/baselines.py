@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from commerce.pairs import Pairs
 from commerce.splits import drawn_by_hash
 from learning.encode import folder_vectors
+from learning.encoder_fit import check_fit
 from learning.encoder_folder import open_encoder
 from pipeline.stage import Outcome, Work
 from retrieval.word_match import WORD_FEATURES, word_features
@@ -20,8 +21,13 @@ ZERO_SHOT, RANDOM = "zero_shot", "random"
 
 
 def baselines(work: Work) -> Outcome:
-    """Write ``scores.parquet``: a column for each baseline, a row for each pair."""
+    """Write ``scores.parquet``: a column for each baseline, a row for each pair.
+
+    Raises:
+        EncoderError: if the encoder is not there, or knows too little of these texts.
+    """
     config, pairs = work.config, Pairs.read(work.run.stage("pairs") / "pairs.parquet")
+    fit = check_fit({"queries": pairs.queries, "products": pairs.tower_text}, config.text)
     found = word_features(pairs.query, pairs.queries, pairs.tower_text)
     columns: dict[str, NDArray[np.floating]] = {name: found[:, place] for place, name in enumerate(WORD_FEATURES)}
     text = replace(config.text, max_tokens=config.relevance.tower_tokens)
@@ -34,4 +40,4 @@ def baselines(work: Work) -> Outcome:
         pa.table({name: np.asarray(values, np.float32) for name, values in columns.items()}),
         work.out / "scores.parquet",
     )
-    return Outcome([f"baselines of {len(pairs):,} pairs: {', '.join(columns)}"])
+    return Outcome([*fit.lines, f"baselines of {len(pairs):,} pairs: {', '.join(columns)}"])

@@ -174,6 +174,16 @@ def test_a_share_of_the_queries_and_random_weights(asked, run, tmp_path):
     assert trained[0] < whole[0]
 
 
+def test_an_encoder_that_cannot_read_the_texts_is_refused_before_any_training(asked, tmp_path):
+    write(tmp_path / "pairs.jsonl", [{**row, "title": "ᠮᠣᠩᠭᠣᠯ ᠪᠢᠴᠢᠭ"} for row in rows()])
+    with pytest.raises(InputError, match="cannot read these texts"):
+        run_relevance(
+            config(asked, f"relevance.pairs={tmp_path / 'pairs.jsonl'}", f"run.folder={tmp_path / 'run'}"),
+            lambda line: None,
+        )
+    assert not list((tmp_path / "run").glob("tower*"))
+
+
 @pytest.mark.parametrize(
     ("change", "more", "message"),
     [
