@@ -92,7 +92,7 @@ def _build(inputs: RankingInputs, config: Config, examples: Examples, training: 
         steps=sum(len(_batches(config, examples, training).rows(epoch)) for epoch in range(ranking.epochs)),
         weights=weights,
     )
-    ranker.cross_encoder.standardise(torch.from_numpy(examples.features[examples.items >= 0]))
+    ranker.cross_encoder.heads.standardise(torch.from_numpy(examples.features[examples.items >= 0]))
     return ranker
 
 
@@ -140,7 +140,7 @@ def _announce(
 def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> None:
     torch.manual_seed(config.run.seed)
     loss = fit_numbers(
-        ranker.cross_encoder,
+        ranker.cross_encoder.heads,
         *(torch.from_numpy(part) for part in (examples.features, examples.intent, training.gains, examples.items >= 0)),
         steps=config.ranking.number_steps,
         learning_rate=config.ranking.number_learning_rate,

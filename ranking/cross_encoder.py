@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-INTENT_HEADS = 3
+from ranking.heads import ScoreHeads
 
 
 class ReadContexts(NamedTuple):
@@ -46,9 +46,6 @@ class ReadItems(NamedTuple):
 class CrossEncoder(nn.Module):
     """Lowest layers of a BERT-like encoder, numeric features joined in, and one score head per intent."""
 
-    feature_mean: Tensor
-    feature_scale: Tensor
-
     def __init__(self, encoder: PreTrainedModel, features: int, width: int, dropout: float) -> None:
         """Join the parts.
 
@@ -63,23 +60,7 @@ class CrossEncoder(nn.Module):
         self.meeting: Any = blocks.layer[-1]
         blocks.layer = blocks.layer[:-1]
         self.encoder = encoder
-        self.text = nn.Linear(encoder.config.hidden_size, width)
-        # Silent at first: the numbers are fitted before the texts join, and what they learned is not shaken.
-        nn.init.zeros_(self.text.weight)
-        self.numbers = nn.Linear(features, width)
-        self.dropout = nn.Dropout(dropout)
-        self.heads = nn.Linear(width, INTENT_HEADS)
-        # Straight from the features as well: a good single feature needs no hidden layer, and few lists teach it.
-        self.direct = nn.Linear(features, INTENT_HEADS, bias=False)
-        self.register_buffer("feature_mean", torch.zeros(features))
-        self.register_buffer("feature_scale", torch.ones(features))
-
-    def standardise(self, features: Tensor) -> None:
-        """Take mean and spread of the numeric features from ``features`` ``[candidates, features]``."""
-        spread = features.std(dim=0, unbiased=False)
-        self.feature_mean.copy_(features.mean(dim=0))
-        # A feature that never varied in training says nothing: a huge scale keeps it at zero for ever.
-        self.feature_scale.copy_(torch.where(spread > 1e-6, spread, torch.full_like(spread, 1e12)))
+        self.heads = ScoreHeads(encoder.config.hidden_size, features, width, dropout)
 
     def forward(
         self,
@@ -120,7 +101,8 @@ class CrossEncoder(nn.Module):
         # Two softmaxes over parts of the tokens make one over all, in proportion to their masses.
         share = torch.sigmoid(items.mass - mass)[..., None].to(taken.dtype)
         states = self._finish(share * items.own + (1 - share) * taken, items.state)
-        return self.combine(states, features, intent[:, None])
+        scores: Tensor = self.heads(states, features, intent[:, None])
+        return scores
 
     def read_contexts(self, ids: Tensor, mask: Tensor) -> ReadContexts:
         """Read contexts, ``[requests, tokens]`` int64 each, padded at the end."""
@@ -135,21 +117,6 @@ class CrossEncoder(nn.Module):
         query = self._split(look.query(states[:, 0]))
         own, mass = attend(query[:, None], self._split(look.key(states)), self._split(look.value(states)), mask)
         return ReadItems(states[:, 0], query, own[:, 0], mass[:, 0])
-
-    def combine(self, text: Tensor | None, features: Tensor, intent: Tensor) -> Tensor:
-        """Return the score of each candidate from its text state, its numbers and the intent.
-
-        Args:
-            text: ``[..., hidden]``; None leaves the texts out.
-            features: ``[..., features]``.
-            intent: ``[..., 3]``.
-        """
-        standard = ((features - self.feature_mean) / self.feature_scale).clamp(-8.0, 8.0)
-        joined = self.numbers(standard) if text is None else self.numbers(standard) + self.text(text)
-        hidden = self.dropout(nn.functional.gelu(joined))
-        by_intent = self.heads(hidden) + self.direct(standard)
-        mixed: Tensor = (by_intent.float() * intent).sum(dim=-1)
-        return mixed
 
     def _split(self, states: Tensor) -> Tensor:
         """Return ``[..., hidden]`` as ``[..., heads, head width]``."""

@@ -62,7 +62,7 @@ def score_numbers(ranker: Ranker, examples: Examples) -> NDArray[np.float32]:
     """Return what the scores would be without any text, ``[requests, length]``: what the texts add is the rest."""
     ranker.eval()
     features, intent = (torch.from_numpy(part).to(ranker.device) for part in (examples.features, examples.intent))
-    scores = ranker.cross_encoder.combine(None, features, intent[:, None]).cpu().numpy()
+    scores = ranker.cross_encoder.heads(None, features, intent[:, None]).cpu().numpy()
     return np.where(examples.items >= 0, scores, -np.inf).astype(np.float32)
 
 

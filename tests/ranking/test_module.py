@@ -74,7 +74,7 @@ def test_biases_and_norms_are_exempt_from_decay_and_the_language_model_is_slow(r
 
 def test_a_score_that_is_no_number_is_refused(ranker, describe):
     with torch.no_grad():
-        ranker.cross_encoder.heads.bias.fill_(float("nan"))
+        ranker.cross_encoder.heads.by_intent.bias.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="gave no number for some candidate in 2 of 2 lists"):
         score_lists(ranker, describe([[0], [1]], ["red", "red"]), tokens_per_batch=100, precision="fp32")
 
