@@ -729,8 +729,10 @@ class RelevanceConfig:
     """What cosines are multiplied with in the tower's loss."""
     cross_encoder: bool = True
     """Whether a cross-encoder is trained beside the tower; else the tower is blended with words alone."""
-    cross_tokens: int = 48
-    """Tokens of a query and a product text together, at most."""
+    cross_query_tokens: int = 24
+    """Tokens of a query that the cross-encoder reads, at most."""
+    cross_text_tokens: int = 40
+    """Tokens of a product text that the cross-encoder reads beside it, at most."""
     cross_epochs: int = 2
     """Passes of the cross-encoder over the pairs; the best epoch is kept."""
     cross_learning_rate: float = 5e-5
@@ -753,7 +755,7 @@ class RelevanceConfig:
         one_of("relevance", self, "precision", PRECISIONS)
         at_least("relevance", self, 2, ("folds", "list_products"))
         at_least("relevance", self, 1, ("at", "batch_lists", "tower_epochs", "cross_epochs"))
-        at_least("relevance", self, 8, ("tower_tokens", "cross_tokens"))
+        at_least("relevance", self, 8, ("tower_tokens", "cross_query_tokens", "cross_text_tokens"))
         at_least("relevance", self, 0, ("weight_decay",))
         rates = ("tower_learning_rate", "cross_learning_rate", "cross_head_learning_rate")
         above("relevance", self, 0, (*rates, "tower_scale", "validation_share", "train_share"))

@@ -25,7 +25,14 @@ PAIRS, BASELINES, RELEVANCE = "pairs", "baselines", "relevance"
 _TABLE = ("pairs", "columns", "grades", "tower_text", "cross_text", "folds", "validation_share")
 _LISTS = ("start", "train_share", "at", "list_products", "batch_lists", "weight_decay", "average", "precision")
 _TOWER = ("tower_tokens", "tower_epochs", "tower_learning_rate", "tower_scale")
-_CROSS = ("cross_tokens", "cross_epochs", "cross_learning_rate", "cross_head_learning_rate", "cross_from")
+_CROSS = (
+    "cross_query_tokens",
+    "cross_text_tokens",
+    "cross_epochs",
+    "cross_learning_rate",
+    "cross_head_learning_rate",
+    "cross_from",
+)
 _ENCODER = ("text.encoder", "text.pooling", "text.item_prefix", "text.query_prefix")
 
 

@@ -13,16 +13,12 @@ from learning.graded_training import GradedBatch
 from learning.language_model import load_text_encoder
 from learning.shop_encoder import train_shop_encoder
 from learning.tokens import load_tokenizer
-from ranking.graded import GradedCrossEncoder, pair_tokens
+from ranking.graded import GradedCrossEncoder
+from ranking.pairs import PairTokenizer
 
-PAIRS = [
-    ("red lamp", "umbrio lamp red"),
-    ("red lamp", "umbrio shoes white"),
-    ("red lamp", "lumora 灯 😀"),
-    ("white shoes", ""),
-    ("", "lamp"),
-    ("white " * 2_000, "lamp " * 2_000),
-]
+QUERIES = ["red lamp", "white shoes", "", "white " * 2_000]
+QUERY = np.array([0, 0, 0, 1, 2, 3], np.int32)
+TEXTS = ["umbrio lamp red", "umbrio shoes white", "lumora 灯 😀", "", "lamp", "lamp " * 2_000]
 GRADES = torch.tensor([2.0, 0.0, 1.0, 1.0, 0.0, 1.0])
 
 
@@ -30,24 +26,19 @@ GRADES = torch.tensor([2.0, 0.0, 1.0, 1.0, 0.0, 1.0])
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("graded") / "encoder"
     text = TextConfig(encoder="train", precision="fp32", max_tokens=16, train_dim=64, train_layers=1, train_steps=2)
-    train_shop_encoder([text for pair in PAIRS[:3] for text in pair], [], path, text, seed=0)
+    train_shop_encoder([*QUERIES[:2], *TEXTS[:3]], [], path, text, seed=0)
     return open_encoder(replace(text, encoder=str(path)))
 
 
 @pytest.fixture
 def cross(folder):
     torch.manual_seed(0)
-    return GradedCrossEncoder(load_text_encoder(folder), folder, PAIRS, (0.0, 2.0))
+    return scorer(folder, load_text_encoder(folder), QUERY, QUERIES, TEXTS)
 
 
-def test_a_pair_is_the_tokenizers_own_and_no_longer_than_asked(folder):
-    ids, types = pair_tokens(load_tokenizer(folder.path, 16), PAIRS)
-    separator = load_tokenizer(folder.path, 16).token_to_id("[SEP]")
-    assert [row.count(separator) for row in ids] == [2] * 6
-    assert max(map(len, ids)) == len(ids[5]) == 16
-    first = ids[0].index(separator) + 1
-    assert types[0] == [0] * first + [1] * (len(ids[0]) - first)
-    assert ids[5].index(separator) in (7, 8)  # both texts are too long, and both are cut
+def scorer(folder, encoder, query, queries, texts):
+    tokenizer = PairTokenizer(load_tokenizer(folder.path, 16), 8, 10)
+    return GradedCrossEncoder(encoder, tokenizer, query, queries, texts, (0.0, 2.0))
 
 
 def test_a_score_does_not_hang_on_what_is_read_beside_it(cross):
@@ -70,7 +61,8 @@ def test_the_loss_is_that_of_its_pairs_scores(cross):
 
 
 def test_it_reads_which_text_is_the_query(folder, cross):
-    turned = GradedCrossEncoder(cross.encoder, folder, [(text, query) for query, text in PAIRS], (0.0, 2.0))
+    texts = [QUERIES[code] for code in QUERY]
+    turned = scorer(folder, cross.encoder, np.arange(6, dtype=np.int32), TEXTS, texts)
     turned.load_state_dict(cross.state_dict())
     assert abs(turned.score(np.array([1]), "fp32")[0] - cross.score(np.array([1]), "fp32")[0]) > 1e-6
 
