@@ -19,7 +19,9 @@ RESERVED = ("user", "item", "session", "row", "reason", "code")
 """Names that the tables inside use for codes; a shop's own column of that name, unless mapped, is left out."""
 
 
-def rename_columns(table: ir.Table, names: Mapping[str, str], ours: Collection[str], name: str) -> ir.Table:
+def rename_columns(
+    table: ir.Table, names: Mapping[str, str], ours: Collection[str], name: str, setting: str = ""
+) -> ir.Table:
     """Rename the shop's columns to ours.
 
     Args:
@@ -27,6 +29,7 @@ def rename_columns(table: ir.Table, names: Mapping[str, str], ours: Collection[s
         names: our column name -> the shop's.
         ours: all our columns of this table; a column of the shop that differs only in case is taken for one.
         name: of the table (``event`` for ``data.event_columns``), for messages.
+        setting: that holds ``names``; empty: ``data.NAME_columns``.
 
     Raises:
         InputError: if a column is not there, or two would have one name.
@@ -34,7 +37,7 @@ def rename_columns(table: ir.Table, names: Mapping[str, str], ours: Collection[s
     for column, theirs in names.items():
         if theirs not in table.columns:
             raise InputError(
-                f"data.{name}_columns.{column}={theirs}: the {name}s table has no column {theirs}; "
+                f"{setting or f'data.{name}_columns'}.{column}={theirs}: the {name}s table has no column {theirs}; "
                 f"{nearest(theirs, _shown(table))}"
             )
     by_case = {theirs.lower(): theirs for theirs in table.columns if theirs not in names.values()}

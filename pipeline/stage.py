@@ -310,8 +310,8 @@ def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
         "settings": _settings(stage, config),
         "inputs": {name: outputs_digest(run, name) for name in stage.after},
     }
-    if stage.name == "ingest":
-        facts["files"] = _fingerprint(config)
+    if stage.name in _READERS:
+        facts["files"] = _fingerprint(_READERS[stage.name](config))
     if stage.name == "export":
         facts["users_key"], facts["opt_out"] = _users_key(config), _opted_out(config)
     if stage.name == "evaluate":
@@ -353,12 +353,15 @@ def _users_key(config: Config) -> str:
     return key_check(key) if key else ""
 
 
-def _fingerprint(config: Config) -> list[tuple[str, int, int]]:
+def _fingerprint(files: list[Path]) -> list[tuple[str, int, int]]:
     """Return name, size and modification time of every input file, so that a changed log is read again."""
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
+def _log_files(config: Config) -> list[Path]:
     from commerce.tables import input_files
 
-    files = [*input_files(config.data), *blocked_files(config.data)]
-    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return [*input_files(config.data), *blocked_files(config.data)]
 
 
 def blocked_files(data: DataConfig) -> list[Path]:
@@ -378,3 +381,13 @@ def _opted_out(config: Config) -> str:
     if config.export.opt_out and not path.is_file():
         raise InputError(f"export.opt_out names {path}, which is not there; a file with a user id a line was expected")
     return sha256(path) if config.export.opt_out else ""
+
+
+def _pair_files(config: Config) -> list[Path]:
+    from commerce.pairs import pair_files
+
+    return pair_files(config.relevance)
+
+
+_READERS: dict[str, Callable[[Config], list[Path]]] = {"ingest": _log_files, "pairs": _pair_files}
+"""Stages that read files from outside the run, and which."""

@@ -63,7 +63,8 @@ def test_every_shipped_config_loads_and_opens_with_its_command(path):
     config = load_config(path)
     assert config.run.name == path.stem
     assert path.read_text().startswith("#")
-    assert f"mercato run configs/{path.name}" in path.read_text()
+    verbs = ("run", "relevance")
+    assert any(f"mercato {verb} configs/{path.name}" in path.read_text() for verb in verbs)
 
 
 def test_what_is_printed_loads_again(file, tmp_path):
