@@ -40,6 +40,7 @@ from pipeline.catalogue import write_catalogue
 from pipeline.encoders import named_encoder
 from pipeline.index import towers_of
 from pipeline.ingest import coded_items, coded_relations, known_ids, put_aside
+from pipeline.precision import choose_precisions
 from pipeline.provenance import git_commit, versions
 from pipeline.retrieve import BLENDS, PROTOCOLS, VARIANTS
 from pipeline.search_terms import write_texts
@@ -167,6 +168,7 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
     shutil.copytree(retrieved / "statistics" / WINDOWS[-1], folder / "statistics")
     if source.config.retrieval.variants == "one":
         shutil.copyfile(retrieved / VARIANTS, folder / VARIANTS)
+    models = {"text": write_text_encoder(folder, source), "user": None, "item": None, "reranker": None}
     now = time.time_ns() // 1000 // MICROSECONDS * MICROSECONDS
     return {
         "name": source.config.run.name,
@@ -177,7 +179,7 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
         "window": {"start": now, "end": now, "events": 0},
         "windows": {},
         "settings": _settings(source.config, source.blends),
-        "models": {"text": write_text_encoder(folder, source), "user": None, "item": None, "reranker": None},
+        "models": choose_precisions(folder, models, source),
         "users": None,
         "metrics": {},
     }

@@ -51,16 +51,24 @@ class Request:
     """Item ids that must not come up."""
     where: Mapping[str, Any] | None = None
     """What fields of an item have to be: ``{"category": ["Sports"], "price": {"max": 20}}`` (``retrieval.fields``)."""
+    budget_ms: float | None = None
+    """Milliseconds until the answer must be there: what they do not allow is left out, and the answer says so. None: as
+    long as it takes."""
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise InputError(f"k is {self.k}, but at least one item must be wanted")
+        if self.budget_ms is not None and not self.budget_ms > 0:
+            raise InputError(f"budget_ms is {self.budget_ms:g}, but some time is needed; leave it out for no limit")
         if self.user is None and self.events is None:
             raise InputError("a request needs a user id, or events (an empty list for somebody unknown)")
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values for ``from_json``."""
-        return asdict(self)
+        values = asdict(self)
+        if self.budget_ms is None:  # golden requests have none, and runtimes that know of none read them
+            del values["budget_ms"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Request:
@@ -108,4 +116,9 @@ class Answer:
     reranked: int
     """Leading items that the reranker put in order; 0 without one."""
     notes: tuple[str, ...] = field(default=())
-    """What the caller should know: unknown items in the events, fewer items than wanted."""
+    """What the caller should know: unknown items in the events, fewer items than wanted, a time that ran out."""
+    cut_short: str = ""
+    """The first step that the request's time did not allow, and how far it came; empty where all was done. The items
+    are then the best order so far."""
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """What each step took (``serving.pace``)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time as clocks
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,18 @@ from commerce.state import (
     Candidates,
     candidate_features,
     context_text,
-    tower_inputs,
     with_query,
 )
 from ranking.fusion import fuse, reorder
-from retrieval.blending import Found, find_candidates
+from retrieval.blending import Found, blend_name, find_candidates
 from retrieval.fields import Where
 from retrieval.filters import Allowed
 from retrieval.sources import Ask, VectorIndex
 from serving.contents import Contents
+from serving.in_time import ask_in_time, cheapest, read_in_time
 from serving.manifest import check_files, read_manifest
-from serving.models import Models, OnnxModels, UserInputs
+from serving.models import Models, OnnxModels, user_inputs
+from serving.pace import BLEND, FEATURES, FIELDS, RERANK, STATE, TERMS, USER, Clock, Costs, Pace
 from serving.query_book import QueryBook
 from serving.requests import Answer, Event, Reason, Recommendation, Request
 from serving.user_keys import UserKeyError, key_check, key_from
@@ -37,6 +39,8 @@ from serving.visible import Visible, coded_events
 _UNPERSONALISED = (
     "this bundle is unpersonalised: it was made without a log, and answers depend on the search terms alone"
 )
+_WARMING = 6
+"""Golden requests that warm up: one of every kind."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ class Trace:
     reranked: int
     """Leading candidates that the reranker read."""
     visible: Visible
+    seconds: Mapping[str, float]
+    """What each step took (``serving.pace``)."""
+    cut_short: str
+    """Where the request's time ran out, empty where it did not."""
 
 
 class Runtime:
@@ -72,6 +80,7 @@ class Runtime:
         key: bytes | None = None,
         models: Models | None = None,
         vectors: VectorIndex | None = None,
+        clock: Clock = clocks.perf_counter,
     ) -> None:
         """Open a bundle.
 
@@ -84,6 +93,7 @@ class Runtime:
             models: in the place of the bundle's graphs.
             vectors: in the place of the bundle's index, which has to hold the same items of the same towers: a
                 ``retrieval.milvus.MilvusIndex``, say. Golden requests are those of the bundle's own index.
+            clock: by which steps are timed and budgets kept, in seconds.
 
         Raises:
             BundleError: if it is damaged or of another format.
@@ -96,6 +106,7 @@ class Runtime:
         self._key = key
         self.models = models or OnnxModels(self.folder, self.manifest["models"], threads)
         self.contents = Contents(self.folder, self._settings, vectors)
+        self._clock, self._costs = clock, Costs()
 
     @property
     def items(self) -> int:
@@ -118,6 +129,7 @@ class Runtime:
         filter_seen: bool | None = None,
         exclude: Sequence[str] = (),
         where: Where | None = None,
+        budget_ms: float | None = None,
     ) -> Answer:
         """Answer one request; the arguments are the fields of ``Request``.
 
@@ -126,11 +138,24 @@ class Runtime:
                 be looked up without a key.
         """
         given = None if events is None else tuple(events)
-        return self.answer(Request(user, given, profile, query, k, time, filter_seen, tuple(exclude), where))
+        return self.answer(Request(user, given, profile, query, k, time, filter_seen, tuple(exclude), where, budget_ms))
+
+    def warm_up(self) -> None:
+        """Load all that requests need and learn what each step takes, by asking some golden requests.
+
+        A service calls it before it listens: until a step was taken once, nobody knows what it costs, and the first
+        request with a budget would wait for graphs to be loaded.
+        """
+        for sliced in (False, False, True):
+            for golden in self.manifest["golden"][:_WARMING]:
+                self._answer(Request.from_json(golden["request"]), self._pace(None, sliced=sliced))
 
     def answer(self, request: Request) -> Answer:
         """Answer one request."""
-        trace = self.trace(request)
+        return self._answer(request, self._pace(request.budget_ms))
+
+    def _answer(self, request: Request, pace: Pace) -> Answer:
+        trace = self._trace(request, pace)
         shown = trace.items[: request.k]
         fields = self.contents.item_fields
         place = {int(item): place for place, item in enumerate(trace.found.items[0])}
@@ -141,47 +166,95 @@ class Runtime:
                 f"{request.k:,} items were asked for, but only {len(shown):,} can be shown "
                 f"(the catalogue has {self.items:,}{', of which variants count once' if one_each else ''})"
             )
-        return Answer(
-            items=tuple(
+        if trace.cut_short:
+            notes.append(f"the time of {request.budget_ms:g} ms did not allow all: cut at {trace.cut_short}")
+        with pace.step(FIELDS):
+            items = tuple(
                 Recommendation(self.item_id(item), float(score), _reasons(trace.found, place[item]), fields.of(item))
                 for item, score in zip(shown.tolist(), trace.scores, strict=False)
-            ),
+            )
+        return Answer(
+            items=items,
             intents={name: float(share) for name, share in zip(INTENTS, trace.intents, strict=False)},
             user_known=trace.visible.known,
             reranked=min(trace.reranked, len(shown)),
             notes=tuple(notes),
+            cut_short=trace.cut_short,
+            seconds=pace.seconds,
         )
 
     def trace(self, request: Request, rerank: bool = True) -> Trace:
         """Compute one request; ``rerank=False`` keeps the blended order."""
+        return self._trace(request, self._pace(request.budget_ms), rerank)
+
+    def _pace(self, budget_ms: float | None, *, sliced: bool = False) -> Pace:
+        return Pace(self._costs, self._clock, budget_ms, sliced=sliced)
+
+    def _trace(self, request: Request, pace: Pace, rerank: bool = True) -> Trace:
         moment = self._moment(request)
-        queries = QueryBook(self.contents.query_texts, self.contents.query_vectors, self.models.encode)
-        visible = self._visible(request, moment, queries)
-        query = queries.code(request.query)
-        vector, intents = self._place_user(with_query(visible.events, query, moment), visible.features, queries)
+        with pace.step(STATE):
+            queries = QueryBook(self.contents.query_texts, self.contents.query_vectors, self._encoder(pace))
+            visible = self._visible(request, moment, queries)
+            query = queries.code(request.query)
+        vector, intents = self._placed(with_query(visible.events, query, moment), visible.features, queries, pace)
         ask = Ask(
             [visible.events], vector[None], np.array([moment]), [request.query.strip()], visible.features.categorical
         )
-        found = self._find(ask, request)
+        found = self._find(ask, request, pace)
         kept = int((found.items[0] != NO_ITEM).sum())
-        items, scores, context, reranked = found.items[0, :kept], found.scores[0, :kept], "", 0
-        weight = self._reranker_weight(request) if rerank and kept else None
+        trace = Trace(
+            vector,
+            intents,
+            found.items[0, :kept],
+            found.scores[0, :kept],
+            found,
+            context="",
+            reranked=0,
+            visible=visible,
+            seconds=pace.seconds,
+            cut_short="",
+        )
+        weight = self._reranker_weight(request) if rerank and kept and len(intents) else None
         if weight is not None:
-            depth = min(kept, self.manifest["models"]["reranker"]["depth"])
+            trace = self._reranked(trace, request, queries, moment, weight, pace)
+        return replace(trace, cut_short=pace.cut_short)
+
+    def _encoder(self, pace: Pace) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+        def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+            with pace.step(TERMS):
+                return self.models.encode(texts)
+
+        return encode
+
+    def _reranked(
+        self, trace: Trace, request: Request, queries: QueryBook, moment: int, weight: float, pace: Pace
+    ) -> Trace:
+        """Put as many leading candidates in the reranker's order as the time allows."""
+        if not pace.affords(FEATURES):
+            pace.cut(RERANK)
+            return trace
+        depth = min(len(trace.items), self.manifest["models"]["reranker"]["depth"])
+        with pace.step(FEATURES):
             context = context_text(
-                visible.events,
+                trace.visible.events,
                 self.contents.item_texts,
                 queries,
                 query=request.query,
-                intent=intents,
-                profile=visible.profile,
+                intent=trace.intents,
+                profile=trace.visible.profile,
             )
-            read = self._read(found, depth, visible.events, context, vector, intents, moment)
-            whole = np.ones((1, depth), dtype=bool)
-            fused = fuse(read[None], found.scores[:, :depth], whole, weight)
-            one, other = reorder(found.items[:, :kept], found.scores[:, :kept], fused)
-            items, scores, reranked = one[0], other[0], depth
-        return Trace(vector, intents, items, scores, found, context, reranked, visible)
+            features = self._features(trace, depth, moment)
+        items = trace.items[:depth]
+        read = read_in_time(
+            lambda part: self.models.score(context, items[part], features[part], trace.intents), depth, pace
+        )
+        if not len(read):
+            return trace
+        kept = trace.found.scores[:, : len(trace.items)]
+        whole = np.ones((1, len(read)), dtype=bool)
+        fused = fuse(read[None], kept[:, : len(read)], whole, weight)
+        one, other = reorder(trace.items[None], kept, fused)
+        return replace(trace, items=one[0], scores=other[0], context=context, reranked=len(read))
 
     def _moment(self, request: Request) -> int:
         if request.time is not None:
@@ -236,6 +309,17 @@ class Runtime:
         """Whether answers depend on who asks; a bundle made without a log answers search terms alone."""
         return self.manifest["models"]["user"] is not None
 
+    def _placed(
+        self, events: Events, features: UserFeatures, queries: QueryBook, pace: Pace
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what ``_place_user`` does, or zeros and no intents where the time does not allow it."""
+        terms = (TERMS,) if queries.fresh else ()
+        if not pace.affords(USER, *terms, cheapest(self.contents.sources, pace.costs)):
+            pace.cut(USER)
+            return np.zeros(self.contents.item_vectors.shape[1], np.float32), np.empty(0, dtype=np.float32)
+        with pace.step(USER):
+            return self._place_user(events, features, queries)
+
     def _place_user(
         self, events: Events, features: UserFeatures, queries: QueryBook
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -248,26 +332,11 @@ class Runtime:
             if len(events):
                 vector = queries.vectors(events.query[-1:, None].astype(np.int64))[0, 0]
             return vector, np.empty(0, dtype=np.float32)
-        length = min(max(len(events), 1), self.manifest["models"]["user"]["length"])
-        inputs = tower_inputs([events], length)
-        met = inputs.item != NO_ITEM
-        event_vectors = np.zeros((*inputs.item.shape, self.contents.item_vectors.shape[1]), dtype=np.float32)
-        event_vectors[met] = self.contents.item_vectors[inputs.item[met]]
-        vectors, intents = self.models.users(
-            UserInputs(
-                event_vectors=event_vectors,
-                query_vectors=queries.vectors(inputs.query),
-                action=inputs.action,
-                gap=inputs.gap,
-                count=inputs.count,
-                categorical=features.categorical.astype(np.int64),
-                numeric=features.numeric,
-                numeric_mask=features.numeric_mask.astype(np.float32),
-            )
-        )
+        length, items = self.manifest["models"]["user"]["length"], self.contents.item_vectors
+        vectors, intents = self.models.users(user_inputs(events, features, length, items, queries.vectors))
         return vectors[0], intents[0]
 
-    def _find(self, ask: Ask, request: Request) -> Found:
+    def _find(self, ask: Ask, request: Request, pace: Pace) -> Found:
         settings = self._settings
         events = ask.events[0]
         excluded = [
@@ -279,16 +348,21 @@ class Runtime:
         only = None if request.where is None else self.contents.item_fields.table.passing(request.where)
         allowed = Allowed(*self.contents.availability, ask.time, [np.concatenate(excluded)], only)
         k = min(request.k, self.items)
-        return find_candidates(
-            self.contents.sources,
-            ask,
-            allowed,
-            max(settings["per_source"], k),
-            max(settings["candidates"], k),
-            self.contents.blends,
-            self._protocol(request),
-            self.contents.variants,
-        )
+        protocol = self._protocol(request)
+        says, depth = self.contents.blends, max(settings["per_source"], k)
+        weights = says[blend_name(protocol, ask.queries[0])].weights
+        sources = ask_in_time(self.contents.sources, ask, depth, allowed, weights, pace)
+        with pace.step(BLEND):
+            return find_candidates(
+                sources,
+                ask,
+                allowed,
+                depth,
+                max(settings["candidates"], k),
+                says,
+                protocol,
+                self.contents.variants,
+            )
 
     def _filters_seen(self, request: Request) -> bool:
         return bool(self._settings["filter_seen"] if request.filter_seen is None else request.filter_seen)
@@ -305,22 +379,13 @@ class Runtime:
         weight: float | None = reranker["weights"][self._protocol(request)]
         return weight
 
-    def _read(
-        self,
-        found: Found,
-        depth: int,
-        events: Events,
-        context: str,
-        vector: NDArray[np.float32],
-        intents: NDArray[np.float32],
-        moment: int,
-    ) -> NDArray[np.float32]:
-        """Return the reranker's scores of the first ``depth`` candidates."""
+    def _features(self, trace: Trace, depth: int, moment: int) -> NDArray[np.float32]:
+        """Return the numeric features of the first ``depth`` candidates as the reranker reads them."""
+        found = trace.found
         candidates = Candidates(
             found.items[0, :depth], found.scores[0, :depth], found.ranks[0, :depth], found.source_scores[0, :depth]
         )
-        features = candidate_features(events, moment, vector, candidates, self.contents.item_facts)
-        return self.models.score(context, candidates.item, features, intents)
+        return candidate_features(trace.visible.events, moment, trace.vector, candidates, self.contents.item_facts)
 
     @cached_property
     def _user_key(self) -> bytes | None:
