@@ -763,6 +763,15 @@ class ExportConfig:
     text; answers are the pipeline's own) or ``none`` (as if no words had been typed)."""
     opt_out: str = ""
     """File with a user id a line: these are not profiled, and the bundle carries the list as keyed hashes."""
+    precision: str = "measured"
+    """Of the graphs in the bundle: ``fp32``; ``int8``; ``measured`` takes int8 where ``int8_speedup`` and ``int8_loss``
+    hold on this machine, part by part (docs/bundle.md)."""
+    int8_speedup: float = 1.7
+    """How many times as fast as fp32 an int8 graph is at least, one request on one thread."""
+    int8_loss: float = 0.005
+    """Share of fp32's Recall@10 (text encoder, user tower) or NDCG@10 (reranker) that int8 may lose."""
+    precision_requests: int = 500
+    """Requests of the gate's half of validation by which the loss is measured, at most."""
 
     def __post_init__(self) -> None:
         if self.golden_requests < 50:
@@ -770,9 +779,11 @@ class ExportConfig:
                 f"export.golden_requests is {self.golden_requests}, but at least 50 are needed to cover every kind of "
                 "request"
             )
-        at_least("export", self, 1, ("top",))
+        one_of("export", self, "precision", ("measured", "fp32", "int8"))
         one_of("export", self, "audit", ("refuse", "warn"))
         one_of("export", self, "rare_queries", ("vectors", "none"))
+        at_least("export", self, 1, ("top", "int8_speedup", "precision_requests"))
+        shares("export", self, ("int8_loss",))
 
 
 @dataclass

@@ -31,6 +31,7 @@ from pipeline.graph_file import FILE as GRAPH_FILE
 from pipeline.graphs import export_graph
 from pipeline.index import sample_users
 from pipeline.item_graph import write_item_tower
+from pipeline.precision import choose_precisions
 from pipeline.probabilities import item_worth
 from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
@@ -211,6 +212,7 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
         "item": write_item_tower(folder, source),
         "reranker": _write_reranker(folder, source),
     }
+    models = choose_precisions(folder, models, source)
     config, measured = source.config, json.loads((source.run.root / "metrics.json").read_text(encoding="utf-8"))
     return {
         "name": config.run.name,

@@ -21,10 +21,13 @@ from pipeline.audit import audit_export, audit_lines
 from pipeline.bundle import BundleSource, write_bundle
 from pipeline.forgotten import check_bundle, refuse_unfinished
 from pipeline.plain_export import write_plain
+from pipeline.precision import Shipped, told
 from pipeline.stage import Outcome, Work
 from pipeline.user_hashes import user_key
 from serving.golden import Shaken, golden_requests, record
 from serving.manifest import bundle_id, seal
+from serving.models import OnnxModels
+from serving.parts import parts_line
 from serving.rights import OPT_OUT, ListFile, digests_text
 from serving.runtime import Runtime
 from serving.user_keys import digest
@@ -121,7 +124,8 @@ def _add_golden(bundle: Path, source: BundleSource, facts: dict[str, object], se
         )
         for draw in range(GOLDEN_DRAWS)
     ]
-    models = source.torch_models()
+    graphs = OnnxModels(bundle, manifest["models"], 1)
+    models = Shipped(source.torch_models(), graphs, manifest["models"])
     runtime, shaken = (Runtime(bundle, check=False, models=used, beside=False) for used in (models, Shaken(models)))
     seal(bundle, {**facts, "golden": record(runtime, shaken, draws, GOLDEN_RERANKED)})
 
@@ -148,5 +152,7 @@ def _lines(root: Path, report: Report, facts: dict[str, Any]) -> list[str]:
         f"{report.items:,} items",
         f"  verified in {report.seconds:.1f} s: {golden.requests} golden requests ({order}), lowest cosine to torch "
         f"{golden.lowest_cosine:.7f}, largest score difference {golden.largest_difference:.1e}",
+        *(f"  {line}" for line in told(facts["models"])),
+        "  " + parts_line(report.parts),
         f"{root / PLAIN}: index, ids and vectors for anybody; python {root / PLAIN / 'read.py'} ITEM_ID",
     ]

@@ -48,6 +48,7 @@ from pipeline.catalogue import write_catalogue
 from pipeline.encoders import named_encoder
 from pipeline.index import towers_of
 from pipeline.ingest import blocked_ids, coded_items, coded_relations, known_ids, put_aside
+from pipeline.precision import choose_precisions
 from pipeline.provenance import git_commit, versions
 from pipeline.retrieve import BLENDS, PROTOCOLS, VARIANTS
 from pipeline.search_terms import write_texts
@@ -176,6 +177,7 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
     if source.config.retrieval.variants == "one":
         shutil.copyfile(retrieved / VARIANTS, folder / VARIANTS)
     write_rules(folder, source)
+    models = {"text": write_text_encoder(folder, source), "user": None, "item": None, "reranker": None}
     now = time.time_ns() // 1000 // MICROSECONDS * MICROSECONDS
     return {
         "name": source.config.run.name,
@@ -186,7 +188,7 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
         "window": {"start": now, "end": now, "events": 0},
         "windows": {},
         "settings": _settings(source.config, source.blends),
-        "models": {"text": write_text_encoder(folder, source), "user": None, "item": None, "reranker": None},
+        "models": choose_precisions(folder, models, source),
         "users": None,
         "metrics": {},
     }

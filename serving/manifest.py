@@ -14,6 +14,7 @@ from typing import Any
 
 from commerce.durable import flush_tree
 from configs.errors import InputError
+from serving.parts import bytes_by_part
 from serving.signature import SIGNATURE, check_signature, sign
 
 FORMAT = 2
@@ -39,7 +40,8 @@ def seal(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     for old in (MANIFEST, SEAL, SIGNATURE):
         (folder / old).unlink(missing_ok=True)
     files = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()}
-    manifest = {"format": FORMAT, **facts, "files": files}
+    parts = bytes_by_part({name: file["bytes"] for name, file in files.items()})
+    manifest = {"format": FORMAT, **facts, "parts": parts, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     (folder / SEAL).write_text(_seal_text(folder / MANIFEST), encoding="utf-8")
     sign(folder / MANIFEST)

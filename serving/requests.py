@@ -53,6 +53,9 @@ class Request:
     """What fields of an item have to be: ``{"category": ["Sports"], "price": {"max": 20}}`` (``retrieval.fields``)."""
     personalise: bool = True
     """False: history and profile, given or stored, are not looked at, and the answer is the same for everybody."""
+    budget_ms: float | None = None
+    """Milliseconds until the answer must be there: what they do not allow is left out, and the answer says so. None: as
+    long as it takes."""
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -61,6 +64,8 @@ class Request:
             raise InputError(
                 "a request needs a user id, events (an empty list for somebody unknown), or personalise=false"
             )
+        if self.budget_ms is not None and not self.budget_ms > 0:
+            raise InputError(f"budget_ms is {self.budget_ms:g}, but some time is needed; leave it out for no limit")
 
     def impersonal(self) -> Request:
         """Return the same request without the user: what it says of the moment, the search and the items stays."""
@@ -71,6 +76,8 @@ class Request:
         values = asdict(self)
         if self.personalise:  # which runtimes of old do not know
             del values["personalise"]
+        if self.budget_ms is None:  # golden requests have none, and runtimes that know of none read them
+            del values["budget_ms"]
         return values
 
     @classmethod
@@ -122,4 +129,9 @@ class Answer:
     reranked: int
     """Leading items that the reranker put in order; 0 without one."""
     notes: tuple[str, ...] = field(default=())
-    """What the caller should know: unknown items in the events, fewer items than wanted."""
+    """What the caller should know: unknown items in the events, fewer items than wanted, a time that ran out."""
+    cut_short: str = ""
+    """The first step that the request's time did not allow, and how far it came; empty where all was done. The items
+    are then the best order so far."""
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """What each step took (``serving.pace``)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time as clocks
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,18 +21,19 @@ from commerce.state import (
     Heard,
     candidate_features,
     context_text,
-    tower_inputs,
     with_query,
 )
 from ranking.after import arrange
 from ranking.fusion import fuse, reorder
-from retrieval.blending import Found, find_candidates
+from retrieval.blending import Found, blend_name, find_candidates
 from retrieval.fields import Where
 from retrieval.filters import Allowed
 from retrieval.sources import Ask, VectorIndex
 from serving.contents import Contents
+from serving.in_time import ask_in_time, cheapest, read_in_time
 from serving.manifest import check_files, read_manifest
-from serving.models import Models, OnnxModels, UserInputs
+from serving.models import Models, OnnxModels, user_inputs
+from serving.pace import BLEND, FEATURES, FIELDS, RERANK, STATE, TERMS, USER, Clock, Costs, Pace
 from serving.query_book import QueryBook
 from serving.requests import Answer, Event, Reason, Recommendation, Request
 from serving.rights import Rights
@@ -44,6 +46,8 @@ _IMPERSONAL = "answered without history and profile, as was asked for"
 _UNPERSONALISED = (
     "this bundle is unpersonalised: it was made without a log, and answers depend on the search terms alone"
 )
+_WARMING = 6
+"""Golden requests that warm up: one of every kind."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class Trace:
     """Microseconds UTC: of the request."""
     chances: NDArray[np.float64] | None
     """``[candidates, actions]`` in blended order: the probabilities told; None where none are."""
+    seconds: Mapping[str, float]
+    """What each step took (``serving.pace``)."""
+    cut_short: str
+    """Where the request's time ran out, empty where it did not."""
 
 
 class Runtime:
@@ -88,6 +96,7 @@ class Runtime:
         models: Models | None = None,
         vectors: VectorIndex | None = None,
         beside: bool = True,
+        clock: Clock = clocks.perf_counter,
     ) -> None:
         """Open a bundle.
 
@@ -101,6 +110,7 @@ class Runtime:
             vectors: in the place of the bundle's index, which has to hold the same items of the same towers: a
                 ``retrieval.milvus.MilvusIndex``, say. Golden requests are those of the bundle's own index.
             beside: whether the lists beside the bundle hold (``serving.rights``); golden requests know nothing of them.
+            clock: by which steps are timed and budgets kept, in seconds.
 
         Raises:
             BundleError: if it is damaged or of another format.
@@ -114,6 +124,7 @@ class Runtime:
         self.models = models or OnnxModels(self.folder, self.manifest["models"], threads)
         self.contents = Contents(self.folder, self.manifest, vectors)
         self._rights = Rights(self.folder, beside=beside)
+        self._clock, self._costs = clock, Costs()
 
     @property
     def items(self) -> int:
@@ -137,6 +148,7 @@ class Runtime:
         exclude: Sequence[str] = (),
         where: Where | None = None,
         personalise: bool = True,
+        budget_ms: float | None = None,
     ) -> Answer:
         """Answer one request; the arguments are the fields of ``Request``.
 
@@ -145,12 +157,27 @@ class Runtime:
                 be looked up without a key.
         """
         given = None if events is None else tuple(events)
-        asked = Request(user, given, profile, query, k, time, filter_seen, tuple(exclude), where, personalise)
-        return self.answer(asked)
+        exclude = tuple(exclude)
+        return self.answer(
+            Request(user, given, profile, query, k, time, filter_seen, exclude, where, personalise, budget_ms)
+        )
+
+    def warm_up(self) -> None:
+        """Load all that requests need and learn what each step takes, by asking some golden requests.
+
+        A service calls it before it listens: until a step was taken once, nobody knows what it costs, and the first
+        request with a budget would wait for graphs to be loaded.
+        """
+        for sliced in (False, False, True):
+            for golden in self.manifest["golden"][:_WARMING]:
+                self._answer(Request.from_json(golden["request"]), self._pace(None, sliced=sliced))
 
     def answer(self, request: Request) -> Answer:
         """Answer one request."""
-        trace = self.trace(request)
+        return self._answer(request, self._pace(request.budget_ms))
+
+    def _answer(self, request: Request, pace: Pace) -> Answer:
+        trace = self._trace(request, pace)
         shown = trace.items[: request.k]
         fields = self.contents.item_fields
         place = {int(item): place for place, item in enumerate(trace.found.items[0])}
@@ -161,8 +188,10 @@ class Runtime:
                 f"{request.k:,} items were asked for, but only {len(shown):,} can be shown "
                 f"(the catalogue has {self.items:,}{', of which variants count once' if one_each else ''})"
             )
-        return Answer(
-            items=tuple(
+        if trace.cut_short:
+            notes.append(f"the time of {request.budget_ms:g} ms did not allow all: cut at {trace.cut_short}")
+        with pace.step(FIELDS):
+            items = tuple(
                 Recommendation(
                     self.item_id(item),
                     float(score),
@@ -171,11 +200,15 @@ class Runtime:
                     self._told(trace, place.get(item), request),
                 )
                 for item, score in zip(shown.tolist(), trace.scores, strict=False)
-            ),
+            )
+        return Answer(
+            items=items,
             intents={name: float(share) for name, share in zip(INTENTS, trace.intents, strict=False)},
             user_known=trace.visible.known,
             reranked=min(trace.reranked, len(shown)),
             notes=tuple(notes),
+            cut_short=trace.cut_short,
+            seconds=pace.seconds,
         )
 
     def _reasons(self, found: Found, place: int | None, item: int) -> tuple[Reason, ...]:
@@ -185,44 +218,91 @@ class Runtime:
 
     def trace(self, request: Request, rerank: bool = True) -> Trace:
         """Compute one request; ``rerank=False`` keeps the blended order."""
+        return self._trace(request, self._pace(request.budget_ms), rerank)
+
+    def _pace(self, budget_ms: float | None, *, sliced: bool = False) -> Pace:
+        return Pace(self._costs, self._clock, budget_ms, sliced=sliced)
+
+    def _trace(self, request: Request, pace: Pace, rerank: bool = True) -> Trace:
         if not request.personalise or self._rights.opted_out(request.user, lambda: self._user_key):
             request = request.impersonal()
         moment = self._moment(request)
-        queries = QueryBook(self.contents.query_texts, self.contents.query_vectors, self.models.encode)
-        visible = self._visible(request, moment, queries)
-        query = queries.code(request.query)
-        vector, intents = self._place_user(visible, moment, query, queries)
+        with pace.step(STATE):
+            queries = QueryBook(self.contents.query_texts, self.contents.query_vectors, self._encoder(pace))
+            visible = self._visible(request, moment, queries)
+            query = queries.code(request.query)
+        vector, intents = self._placed(visible, moment, query, queries, pace)
         ask = Ask(
             [visible.events], vector[None], np.array([moment]), [request.query.strip()], visible.features.categorical
         )
-        found, allowed = self._find(ask, request)
+        found, allowed = self._find(ask, request, pace)
         kept = int((found.items[0] != NO_ITEM).sum())
-        items, scores, context, reranked = found.items[0, :kept], found.scores[0, :kept], "", 0
-        weight = self.reranker_weight(request) if rerank and kept else None
+        blended = found.items[0, :kept]
+        trace = Trace(
+            vector,
+            intents,
+            blended,
+            found.scores[0, :kept],
+            found,
+            context="",
+            reranked=0,
+            visible=visible,
+            ranked=blended,
+            allowed=allowed,
+            moment=moment,
+            chances=None,
+            seconds=pace.seconds,
+            cut_short="",
+        )
+        weight = self.reranker_weight(request) if rerank and kept and len(intents) else None
         if weight is not None:
-            depth = min(kept, self.manifest["models"]["reranker"]["depth"])
-            heard = Heard.of(self.contents.reranker_reads, intents, visible.profile)
+            trace = self._reranked(trace, request, queries, weight, pace)
+        return replace(self._arranged(self._valued(trace, request)), cut_short=pace.cut_short)
+
+    def _valued(self, trace: Trace, request: Request) -> Trace:
+        """Tell probabilities, where the shop has fitted some, and order by their worth, where it asks for that."""
+        model = self.contents.probabilities
+        if model is None or not len(trace.intents):
+            return trace
+        told = chances(model, trace.found, trace.items, trace.scores, trace.intents, request.query)
+        items, scores = by_value(self.contents, self._settings, trace.found, trace.items, trace.scores, told)
+        return replace(trace, items=items, scores=scores, chances=told)
+
+    def _encoder(self, pace: Pace) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+        def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+            with pace.step(TERMS):
+                return self.models.encode(texts)
+
+        return encode
+
+    def _reranked(self, trace: Trace, request: Request, queries: QueryBook, weight: float, pace: Pace) -> Trace:
+        """Put as many leading candidates in the reranker's order as the time allows."""
+        if not pace.affords(FEATURES):
+            pace.cut(RERANK)
+            return trace
+        depth = min(len(trace.items), self.manifest["models"]["reranker"]["depth"])
+        with pace.step(FEATURES):
+            heard = Heard.of(self.contents.reranker_reads, trace.intents, trace.visible.profile)
             context = context_text(
-                tellable(visible.events, self.contents.sensitive_items),
+                tellable(trace.visible.events, self.contents.sensitive_items),
                 self.contents.item_texts,
                 queries,
                 query=request.query,
                 intent=heard.named,
                 profile=heard.profile,
             )
-            read = self._read(found, depth, visible.events, context, vector, heard.intent, moment)
-            whole = np.ones((1, depth), dtype=bool)
-            fused = fuse(read[None], found.scores[:, :depth], whole, weight)
-            one, other = reorder(found.items[:, :kept], found.scores[:, :kept], fused)
-            items, scores, reranked = one[0], other[0], depth
-        told = None
-        if self.contents.probabilities is not None:
-            told = chances(self.contents.probabilities, found, items, scores, intents, request.query)
-            items, scores = by_value(self.contents, self._settings, found, items, scores, told)
-        ranked = items
-        items, scores, notes = self._arranged(items, scores, allowed)
-        visible = replace(visible, notes=(*visible.notes, *notes))
-        return Trace(vector, intents, items, scores, found, context, reranked, visible, ranked, allowed, moment, told)
+            features = self._features(trace, depth)
+        items = trace.items[:depth]
+        read = read_in_time(
+            lambda part: self.models.score(context, items[part], features[part], heard.intent), depth, pace
+        )
+        if not len(read):
+            return trace
+        kept = trace.found.scores[:, : len(trace.items)]
+        whole = np.ones((1, len(read)), dtype=bool)
+        fused = fuse(read[None], kept[:, : len(read)], whole, weight)
+        one, other = reorder(trace.items[None], kept, fused)
+        return replace(trace, items=one[0], scores=other[0], context=context, reranked=len(read))
 
     def _told(self, trace: Trace, place: int | None, request: Request) -> dict[str, float]:
         """Return the probabilities of a candidate; they hold under the protocol that the shop was evaluated under."""
@@ -234,20 +314,21 @@ class Runtime:
         named = (f"{action}_given_{model.given}" for action in model.actions)
         return dict(zip(named, trace.chances[place].tolist(), strict=True))
 
-    def _arranged(
-        self, items: NDArray[np.int32], scores: NDArray[np.float32], allowed: Allowed
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32], tuple[str, ...]]:
+    def _arranged(self, trace: Trace) -> Trace:
         """Put the list under the shop's own rules, and say which could not be kept."""
         rules, contents = self.contents.rules, self.contents
+        trace = replace(trace, ranked=trace.items)
         if rules is None:
-            return items, scores, ()
+            return trace
         # Room for pinned items that are not among the candidates.
         room = (0, len(rules.pinned))
-        listed = np.pad(items, room, constant_values=NO_ITEM), np.pad(scores, room, constant_values=-np.inf)
-        pinnable = allowed.mask(rules.pinned[None])
-        after = arrange(listed[0][None], listed[1][None], rules, contents.item_vectors, pinnable, contents.variants)
+        items = np.pad(trace.items, room, constant_values=NO_ITEM)
+        scores = np.pad(trace.scores, room, constant_values=-np.inf)
+        pinnable = trace.allowed.mask(rules.pinned[None])
+        after = arrange(items[None], scores[None], rules, contents.item_vectors, pinnable, contents.variants)
         kept = after.items[0] != NO_ITEM
-        return after.items[0][kept], after.scores[0][kept], tuple(after.said())
+        visible = replace(trace.visible, notes=(*trace.visible.notes, *after.said()))
+        return replace(trace, items=after.items[0][kept], scores=after.scores[0][kept], visible=visible)
 
     def _moment(self, request: Request) -> int:
         if request.time is not None:
@@ -304,6 +385,17 @@ class Runtime:
         """Whether answers depend on who asks; a bundle made without a log answers search terms alone."""
         return self.manifest["models"]["user"] is not None
 
+    def _placed(
+        self, visible: Visible, moment: int, query: int, queries: QueryBook, pace: Pace
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what ``_place_user`` does, or zeros and no intents where the time does not allow it."""
+        terms = (TERMS,) if queries.fresh else ()
+        if not pace.affords(USER, *terms, cheapest(self.contents.sources, pace.costs)):
+            pace.cut(USER)
+            return np.zeros(self.contents.item_vectors.shape[1], np.float32), np.empty(0, dtype=np.float32)
+        with pace.step(USER):
+            return self._place_user(visible, moment, query, queries)
+
     def _place_user(
         self, visible: Visible, moment: int, query: int, queries: QueryBook
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -332,24 +424,14 @@ class Runtime:
             query: code of what is asked for now, ``NO_QUERY`` without.
             queries: which knows it.
         """
-        read = [with_query(events, query, moment) for events in histories]
-        longest = max(1, *(len(events) for events in read))
-        inputs = tower_inputs(read, min(longest, self.manifest["models"]["user"]["length"]))
-        met = inputs.item != NO_ITEM
-        rows = np.zeros(len(histories), dtype=np.int64)
-        event_vectors = np.zeros((*inputs.item.shape, self.contents.item_vectors.shape[1]), dtype=np.float32)
-        event_vectors[met] = self.contents.item_vectors[inputs.item[met]]
         return self.models.users(
-            UserInputs(
-                event_vectors=event_vectors,
-                query_vectors=queries.vectors(inputs.query),
-                action=inputs.action,
-                gap=inputs.gap,
-                count=inputs.count,
-                categorical=features.categorical[rows].astype(np.int64),
-                numeric=features.numeric[rows],
-                numeric_mask=features.numeric_mask[rows].astype(np.float32),
-                statistics=np.stack([self._statistics(events, moment, query, queries) for events in histories]),
+            user_inputs(
+                [with_query(events, query, moment) for events in histories],
+                features,
+                self.manifest["models"]["user"]["length"],
+                self.contents.item_vectors,
+                queries.vectors,
+                np.stack([self._statistics(events, moment, query, queries) for events in histories]),
             )
         )
 
@@ -361,7 +443,7 @@ class Runtime:
         words = query_words(queries[query]) if query != NO_QUERY else 0.0
         return session_statistics(events, moment, query, words, facts)
 
-    def _find(self, ask: Ask, request: Request) -> tuple[Found, Allowed]:
+    def _find(self, ask: Ask, request: Request, pace: Pace) -> tuple[Found, Allowed]:
         """Return the candidates, and what the request may be answered with at all."""
         settings = self._settings
         events = ask.events[0]
@@ -375,16 +457,21 @@ class Runtime:
         only = None if request.where is None else self.contents.item_fields.table.passing(request.where)
         allowed = Allowed(*self.contents.availability, ask.time, [np.concatenate(excluded)], only)
         k = min(request.k, self.items)
-        found = find_candidates(
-            self.contents.sources,
-            ask,
-            allowed,
-            max(settings["per_source"], k),
-            max(settings["candidates"], k),
-            self.contents.blends,
-            self.protocol(request),
-            self.contents.variants,
-        )
+        protocol = self.protocol(request)
+        says, depth = self.contents.blends, max(settings["per_source"], k)
+        weights = says[blend_name(protocol, ask.queries[0])].weights
+        sources = ask_in_time(self.contents.sources, ask, depth, allowed, weights, pace)
+        with pace.step(BLEND):
+            found = find_candidates(
+                sources,
+                ask,
+                allowed,
+                depth,
+                max(settings["candidates"], k),
+                says,
+                protocol,
+                self.contents.variants,
+            )
         return found, allowed
 
     def _filters_seen(self, request: Request) -> bool:
@@ -402,22 +489,13 @@ class Runtime:
         weight: float | None = reranker["weights"][self.protocol(request)]
         return weight
 
-    def _read(
-        self,
-        found: Found,
-        depth: int,
-        events: Events,
-        context: str,
-        vector: NDArray[np.float32],
-        intents: NDArray[np.float32],
-        moment: int,
-    ) -> NDArray[np.float32]:
-        """Return the reranker's scores of the first ``depth`` candidates."""
+    def _features(self, trace: Trace, depth: int, moment: int) -> NDArray[np.float32]:
+        """Return the numeric features of the first ``depth`` candidates as the reranker reads them."""
+        found = trace.found
         candidates = Candidates(
             found.items[0, :depth], found.scores[0, :depth], found.ranks[0, :depth], found.source_scores[0, :depth]
         )
-        features = candidate_features(events, moment, vector, candidates, self.contents.item_facts)
-        return self.models.score(context, candidates.item, features, intents)
+        return candidate_features(trace.visible.events, moment, trace.vector, candidates, self.contents.item_facts)
 
     @cached_property
     def _user_key(self) -> bytes | None:

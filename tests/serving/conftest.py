@@ -25,6 +25,7 @@ retrieval: {sources: [vectors, associations, tastes, repeats, popularity, lexica
 towers: {dim: 16, layers: 1, heads: 2, history_length: 20, max_epochs: 1}
 ranking: {layers: 1, depth: 8, context_tokens: 24, item_tokens: 12, precision: fp32}
 evaluate: {bootstrap: 20}
+export: {precision: fp32}
 """
 STAGES = ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve")
 
