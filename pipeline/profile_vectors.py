@@ -13,8 +13,9 @@ from commerce.records import Requests
 from configs.schema import TextConfig
 from pipeline.encoders import towers_encoder
 from pipeline.run_folder import RunFolder
+from pipeline.session_files import read_sessions
 from pipeline.tower_inputs import Prepared
-from towers.embed import embed_users
+from towers.embed import embed_intents, embed_users
 from towers.module import TwoTower
 from towers.validation import AskedBatches
 
@@ -38,11 +39,13 @@ def place_users(
     encoder = towers_encoder(run, text)
     module.attach(prepared.catalogue(encoder, text, told["id_min_events"], told["popularity"]))
     items = np.load(run.stage("embed") / "item_vectors.npy", mmap_mode="r")
+    sessions = read_sessions(prepared.folder)
     for first in range(0, histories.users, _AT_ONCE):
         users = np.arange(first, min(first + _AT_ONCE, histories.users), dtype=np.int32)
         asked = _ask(histories, users, moments[users])
-        vectors, intents, _ = embed_users(module, items, AskedBatches(asked, histories, told["history_length"]))
-        yield vectors, intents
+        vectors, states = embed_users(module, items, AskedBatches(asked, histories, told["history_length"]))
+        session = sessions.statistics(histories, asked.user, asked.history_end, asked.time, asked.query)
+        yield vectors, embed_intents(module, states, session)
 
 
 def _ask(histories: Histories, users: NDArray[np.int32], moments: NDArray[np.int64]) -> Requests:

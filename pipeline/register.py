@@ -17,11 +17,11 @@ from configs.errors import InputError
 from configs.load import as_yaml
 from configs.schema import Config
 from pipeline.asked import Evaluated
-from pipeline.export import user_key
 from pipeline.provenance import git_commit
 from pipeline.registry.evidence import FOLDER, Evidence, gather, write_evidence
 from pipeline.segments import segments_of
 from pipeline.stage import Outcome, Work
+from pipeline.user_hashes import user_key
 from serving.manifest import bundle_id, check_files, read_manifest
 
 _STEPS = ("step", "epoch")
@@ -101,7 +101,7 @@ def _evidence(work: Work) -> Evidence:
         )
     hidden = tuple(f"user:{name} = " for name in config.data.sensitive)
     kept = [one for one in segments if one.name in guarded or not one.name.startswith(hidden)]
-    key, _ = user_key(config.export, work.run.root)
+    key, _ = user_key(config.export.hash_key_variable, work.run.root)
     guard = {
         "metrics": list(config.tracking.guard_metrics),
         "segments": guarded,

@@ -489,13 +489,14 @@ class Runtime:
         weight: float | None = reranker["weights"][self.protocol(request)]
         return weight
 
-    def _features(self, trace: Trace, depth: int, moment: int) -> NDArray[np.float32]:
+    def _features(self, trace: Trace, depth: int) -> NDArray[np.float32]:
         """Return the numeric features of the first ``depth`` candidates as the reranker reads them."""
         found = trace.found
         candidates = Candidates(
             found.items[0, :depth], found.scores[0, :depth], found.ranks[0, :depth], found.source_scores[0, :depth]
         )
-        return candidate_features(trace.visible.events, moment, trace.vector, candidates, self.contents.item_facts)
+        facts = self.contents.item_facts
+        return candidate_features(trace.visible.events, trace.moment, trace.vector, candidates, facts)
 
     @cached_property
     def _user_key(self) -> bytes | None:

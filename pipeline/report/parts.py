@@ -36,8 +36,8 @@ def parts_lines(found: Mapping[str, Any]) -> list[str]:
             values = (f"{row['without']:.4f}", f"{row['with']:.4f}", show(Estimate.of(row["difference"]), signed=True))
             table.add_row(escape(name), row["metric"], *values, row["verdict"])
     console = Console(file=out, width=_WIDTH, color_system=None, highlight=False)
-    for part in (table, *notes(found), protocol(dict(found))):
-        console.print(part)
+    for shown in (table, *notes(found), protocol(dict(found))):
+        console.print(shown)
     return [line.rstrip() for line in out.getvalue().rstrip("\n").split("\n")]
 
 
