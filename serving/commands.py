@@ -121,6 +121,7 @@ def _listed(ids: Sequence[str], what: str) -> str:
 @click.option(
     "--where", multiple=True, metavar="FIELD=VALUE", help="Only such items; also price<=20, price>=5. Repeat."
 )
+@click.option("--personalise/--no-personalise", default=True, help="Without: history and profile are not looked at.")
 def recommend(
     bundle: Path,
     user: str | None,
@@ -130,6 +131,7 @@ def recommend(
     filter_seen: bool | None,
     exclude: tuple[str, ...],
     where: tuple[str, ...],
+    personalise: bool,
 ) -> None:
     """Print the items that BUNDLE recommends to a user, and why each came up."""
     _use_one_thread()
@@ -148,6 +150,7 @@ def recommend(
         filter_seen=filter_seen,
         exclude=exclude,
         where=parse_where(where),
+        personalise=personalise,
     )
     console = Console()
     if not console.is_terminal:

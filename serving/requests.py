@@ -59,7 +59,7 @@ class Request:
             raise InputError(f"k is {self.k}, but at least one item must be wanted")
         if self.user is None and self.events is None and self.personalise:
             raise InputError(
-                "a request needs a user id, events (an empty list for somebody unknown), or personalise=false"
+                "a request needs a user id, or events (an empty list for somebody unknown), or personalise=false"
             )
 
     def impersonal(self) -> Request:
