@@ -256,9 +256,17 @@ def _blocks(histories: Histories, ends: NDArray[np.int64]) -> Iterator[_Block]:
         last = min(first + BLOCK_USERS, histories.users)
         starts = histories.offsets[first:last]
         user, place = stretches(starts, ends[first:last] - starts)
-        arrays = (histories.item, histories.action, histories.time, histories.query, histories.session)
-        item, action, time, query, session = (np.asarray(array[place]) for array in arrays)
-        yield _Block(first, last - first, place, user, item, action, time, query, session)
+        yield _Block(
+            first,
+            last - first,
+            place,
+            user,
+            np.asarray(histories.item[place]),
+            np.asarray(histories.action[place]),
+            np.asarray(histories.time[place]),
+            np.asarray(histories.query[place]),
+            np.asarray(histories.session[place]),
+        )
 
 
 def _asked_before(block: _Block, query: NDArray[np.int32]) -> NDArray[np.int32]:

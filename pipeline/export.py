@@ -19,7 +19,7 @@ from commerce.durable import replace_folder
 from configs.errors import InputError
 from pipeline.audit import audit_export, audit_lines
 from pipeline.bundle import BundleSource, write_bundle
-from pipeline.forgotten import check_bundle, refuse_unfinished
+from pipeline.forgotten import check_bundle, listed, refuse_unfinished
 from pipeline.plain_export import write_plain
 from pipeline.precision import Shipped, told
 from pipeline.stage import Outcome, Work
@@ -69,6 +69,7 @@ def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, 
         _add_golden(bundle, source, facts, work.config.run.seed)
         report = verify(bundle)
         write_plain(plain, source.item_ids, source.item_vectors, bundle / "index")
+        listed(root, work.config.export.hash_key_variable)  # refuses another key, by which nobody would be found
         forgotten = check_bundle(root, _users_of(bundle), report.bundle)
         findings = _audit(bundle, work)
         replace_folder(bundle, root / BUNDLE)

@@ -174,7 +174,7 @@ def _train_towers(folder: Path, target: Target) -> Iterator[Change]:
         table = pq.read_table(path)
         moved = pa.array(target.moved(table["position"].to_numpy()))
         table = table.set_column(table.schema.get_field_index("position"), table.schema.field("position"), moved)
-        _put(path, lambda temporary, table=table: pq.write_table(table, temporary))
+        _put_table(path, table)
         yield Change(path.name, "mined negatives", before, after)
 
 
@@ -187,7 +187,7 @@ def _prepare(folder: Path, target: Target) -> Iterator[Change]:
     for name in ("cuts.npz", "learned.npz"):
         with np.load(folder / name) as arrays:
             moved = {window: target.moved(positions) for window, positions in arrays.items()}
-        _put(folder / name, lambda temporary, moved=moved: _savez(temporary, moved))
+        _put_arrays(folder / name, moved)
         yield Change(name, "positions moved up", events, events - gone)
     labels = np.load(folder / "position_intents.npy", mmap_mode="r")
     _save(folder / "position_intents.npy", np.delete(labels, slice(target.start, target.stop)))
@@ -243,7 +243,7 @@ def _queries(path: Path, alone: NDArray[np.integer]) -> Change:
     for code in alone.tolist():
         texts[places[code]] = ""
     table = table.set_column(table.schema.get_field_index("text"), "text", pa.array(texts, pa.string()))
-    _put(path, lambda temporary: pq.write_table(table, temporary))
+    _put_table(path, table)
     return Change(path.name, "texts of queries", before, sum(map(bool, texts)))
 
 
@@ -258,7 +258,7 @@ def _ingest(folder: Path, target: Target) -> Iterator[Change]:
             for column in table.column_names
         }
         emptied = pa.table(columns)
-        _put(folder / name, lambda temporary, emptied=emptied: pq.write_table(emptied, temporary))
+        _put_table(folder / name, emptied)
         yield Change(name, "users with an id", before, sum(map(bool, emptied[id_].to_pylist())))
     path = folder / "summary.json"
     summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -309,8 +309,12 @@ def _save(path: Path, array: NDArray[np.generic]) -> None:
     _put(path, lambda temporary: np.save(temporary, array))
 
 
-def _savez(path: Path, arrays: dict[str, NDArray[np.int64]]) -> None:
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+def _put_table(path: Path, table: pa.Table) -> None:
+    _put(path, lambda temporary: pq.write_table(table, temporary))
+
+
+def _put_arrays(path: Path, arrays: dict[str, NDArray[np.int64]]) -> None:
+    _put(path, lambda temporary: np.savez(temporary, **arrays))  # type: ignore[arg-type]
 
 
 def _dump(path: Path, value: Any) -> None:

@@ -133,6 +133,7 @@ def _listed(ids: Sequence[str], what: str) -> str:
 )
 @click.option("--budget-ms", type=float, default=None, help="Time for the answer; what it does not allow is left out.")
 @click.option("--timings", is_flag=True, help="Also print what each step takes, at first and when all is loaded.")
+@click.option("--personalise/--no-personalise", default=True, help="Without: history and profile are not looked at.")
 def recommend(
     bundle: Path,
     user: str | None,
@@ -144,6 +145,7 @@ def recommend(
     where: tuple[str, ...],
     budget_ms: float | None,
     timings: bool,
+    personalise: bool,
 ) -> None:
     """Print the items that BUNDLE recommends to a user, and why each came up."""
     _use_one_thread()
@@ -165,6 +167,7 @@ def recommend(
         exclude=exclude,
         where=parse_where(where),
         budget_ms=budget_ms,
+        personalise=personalise,
     )
     if budget_ms is not None:
         runtime.warm_up()

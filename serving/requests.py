@@ -62,7 +62,7 @@ class Request:
             raise InputError(f"k is {self.k}, but at least one item must be wanted")
         if self.user is None and self.events is None and self.personalise:
             raise InputError(
-                "a request needs a user id, events (an empty list for somebody unknown), or personalise=false"
+                "a request needs a user id, or events (an empty list for somebody unknown), or personalise=false"
             )
         if self.budget_ms is not None and not self.budget_ms > 0:
             raise InputError(f"budget_ms is {self.budget_ms:g}, but some time is needed; leave it out for no limit")
