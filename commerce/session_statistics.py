@@ -74,7 +74,7 @@ def session_statistics(
         facts: of the items.
     """
     events = events.last(REACH)
-    number = np.cumsum(np.diff(events.time, prepend=events.time[:1]) > facts.pause)
+    number: NDArray[np.int64] = np.cumsum(np.diff(events.time, prepend=events.time[:1]) > facts.pause)
     sessions = int(number[-1]) + 1 if len(events) else 0
     ongoing = sessions > 0 and moment - int(events.time[-1]) <= facts.pause
     past = sessions - int(ongoing)

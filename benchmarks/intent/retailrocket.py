@@ -30,7 +30,6 @@ from commerce.session_statistics import LoggedSessions, SessionFacts
 from pipeline.evaluate import hardware
 
 _FILE = "retail_beh.train.inter"
-_MOST_MOMENTS = 30_000
 _CODES = 4
 
 
@@ -38,6 +37,8 @@ def main() -> None:
     """Label by each code in turn, fit, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--codes", default="0,1,2,3", help="codes that are read as a purchase, one after the other")
+    parser.add_argument("--moments", type=int, default=10_000, help="to learn from, and to ask, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="where the figures go as JSON")
     given = parser.parse_args()
@@ -46,8 +47,8 @@ def main() -> None:
     print(f"{len(sessions):,} sessions, {len(codes):,} events; codes {np.bincount(codes, minlength=_CODES).tolist()}")
     test = np.random.default_rng(given.seed).random(len(sessions)) < 0.2
     found = {}
-    for bought in range(_CODES):
-        found[str(bought)] = with_code(sessions, bought, test, given.seed)
+    for bought in map(int, given.codes.split(",")):
+        found[str(bought)] = with_code(sessions, bought, test, given.moments, given.seed)
     print(hardware())
     if given.out:
         given.out.write_text(json.dumps(found, indent=1))
@@ -64,7 +65,9 @@ def read_sessions(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     return sessions
 
 
-def with_code(sessions: list[tuple[np.ndarray, np.ndarray]], bought: int, test: np.ndarray, seed: int) -> dict | None:
+def with_code(
+    sessions: list[tuple[np.ndarray, np.ndarray]], bought: int, test: np.ndarray, most: int, seed: int
+) -> dict:
     """Return how well the rest is foretold where ``bought`` is read as a purchase and all other codes as views."""
     lengths = np.array([len(items) for items, _ in sessions])
     code = np.concatenate([codes for _, codes in sessions])
@@ -90,7 +93,7 @@ def with_code(sessions: list[tuple[np.ndarray, np.ndarray]], bought: int, test: 
     counted = LoggedSessions(facts, np.zeros(0, dtype=np.float32))
 
     def read(part: IntentMoments) -> Read:
-        part = part.drawn(_MOST_MOMENTS, seed)
+        part = part.drawn(most, seed)
         statistics = counted.statistics(histories, part.user, part.end, part.time, part.query)
         return Read(part, torch.zeros(len(part), 0), torch.from_numpy(statistics))
 
