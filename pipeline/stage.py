@@ -370,9 +370,12 @@ def blocked_files(data: DataConfig) -> list[Path]:
     Raises:
         InputError: if it names none.
     """
-    from commerce.files import find_files
-
-    return find_files(data.blocked, data.folder, "data.blocked") if data.blocked else []
+    path = Path(data.folder) / data.blocked
+    if data.blocked and not path.is_file():
+        raise InputError(
+            f"data.blocked={data.blocked}: no file {path}; a text file with an item id a line was expected"
+        )
+    return [path] if data.blocked else []
 
 
 def _opted_out(config: Config) -> str:

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from configs.errors import InputError
 from configs.schema import Config, DataConfig, RunConfig
+from pipeline.forget import forget_user
 from pipeline.stage import run_stages
 
 EVENTS = """\
@@ -167,3 +168,28 @@ def test_what_stops_the_run_is_one_sentence_and_a_non_zero_exit(tmp_path, change
     assert isinstance(result.exception, InputError)
     assert message in str(result.exception)
     assert result.exit_code != 0
+
+
+def test_a_blocked_item_is_never_available_and_a_changed_list_is_read_again(shop, tmp_path):
+    (tmp_path / "blocked.txt").write_text("tea\nunheard of\n")
+    _, folder = shop(blocked="blocked.txt")
+    never = np.iinfo(np.int64).min
+    assert rows(folder, "items", "item_id", "available_until") == [("pot", None), ("tea", never)]
+    (tmp_path / "blocked.txt").write_text("\n")
+    said, folder = shop(blocked="blocked.txt")
+    assert "skipped" not in said[0]
+    assert rows(folder, "items", "item_id", "available_until") == [("pot", None), ("tea", None)]
+
+
+def test_a_list_of_blocked_items_that_is_not_there_is_refused(shop):
+    with pytest.raises(InputError, match=r"data.blocked=nowhere.txt.*no file"):
+        shop(blocked="nowhere.txt")
+
+
+def test_who_was_forgotten_is_left_out_of_events_and_users(shop, tmp_path, monkeypatch):
+    monkeypatch.setenv("MERCATO_HASH_KEY", "key-of-the-tests")
+    forget_user(tmp_path / "run", "bo", absent=True)
+    said, folder = shop()
+    assert rows(folder, "user_ids") == [(0, "al"), (1, "zoe")]
+    assert {user for (user,) in rows(folder, "events", "user")} == {0}
+    assert any("1 users of the log were forgotten" in line for line in said)
