@@ -552,6 +552,9 @@ class RankingConfig:
     """Language model that the cross-encoder starts from, BERT-like; empty: ``text.encoder``."""
     layers: int = 2
     """Its lowest layers that are kept."""
+    attention: str = "context_once"
+    """``full``: each candidate is read together with the context. ``context_once``: each text is read once, and items
+    look at the context in the last layer only: many times cheaper (docs/ranking.md says what it costs in order)."""
     depth: int = 20
     """Candidates per request that are re-ordered."""
     list_length: int = 20
@@ -592,6 +595,7 @@ class RankingConfig:
     """Users of the ``gate`` half on which the reranker is judged, at most."""
 
     def __post_init__(self) -> None:
+        one_of("ranking", self, "attention", ("context_once", "full"))
         one_of("ranking", self, "precision", PRECISIONS)
         at_least("ranking", self, 1, ("layers", "depth", "list_depth", "train_requests", "item_tokens", "width"))
         at_least("ranking", self, 1, ("context_tokens", "epochs", "tokens_per_batch", "fit_users", "gate_users"))

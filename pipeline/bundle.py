@@ -34,7 +34,7 @@ from pipeline.ranking_inputs import encoder_path
 from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import window_texts
-from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
+from pipeline.torch_models import TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
 from retrieval.index_folder import files_of, read_facts
@@ -285,7 +285,7 @@ def _write_reranker(folder: Path, source: BundleSource) -> dict[str, Any] | None
     path = encoder_path(source.run, source.config)
     load_tokenizer(path, sum(limits.values())).save(str(folder / "reranker_tokenizer.json"))
     export_graph(
-        ListGraph(reranker.ranker.cross_encoder),
+        reranker.ranker.cross_encoder,
         folder / "reranker.onnx",
         example=_list(reranker.ranker, 6, 2, 5),
         check=_list(reranker.ranker, 9, 5, 7),

@@ -37,6 +37,7 @@ from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
 from ranking.lists import TrainingLists, build_training_lists
 from ranking.module import Ranker
+from ranking.pair_reader import KINDS as FULL_KINDS
 from ranking.rerank import score_lists, score_numbers, scoring_device
 from ranking.warm_up import fit_numbers
 
@@ -74,8 +75,13 @@ def train_ranker(work: Work) -> Outcome:
 
 def _build(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
     ranking = config.ranking
+    limits = ranking.context_tokens, ranking.item_tokens
+    full = ranking.attention == "full"
     weights = lowest_layers(
-        str(encoder_path(inputs.run, config)), ranking.layers, max(ranking.context_tokens, ranking.item_tokens)
+        str(encoder_path(inputs.run, config)),
+        ranking.layers,
+        sum(limits) if full else max(limits),
+        FULL_KINDS if full else ("bert",),
     )
     torch.manual_seed(config.run.seed)
     ranker = Ranker(
@@ -89,17 +95,22 @@ def _build(inputs: RankingInputs, config: Config, examples: Examples, training: 
         learning_rate=ranking.learning_rate,
         head_learning_rate=ranking.head_learning_rate,
         weight_decay=ranking.weight_decay,
-        steps=sum(len(_batches(config, examples, training).rows(epoch)) for epoch in range(ranking.epochs)),
+        steps=0,
+        attention=ranking.attention,
+        join=tuple(inputs.tokenizer.join),
         weights=weights,
     )
+    batches = _batches(ranker, config, examples, training)
+    ranker.steps = sum(len(batches.rows(epoch)) for epoch in range(ranking.epochs))
     ranker.cross_encoder.heads.standardise(torch.from_numpy(examples.features[examples.items >= 0]))
     return ranker
 
 
-def _batches(config: Config, examples: Examples, training: TrainingLists) -> TrainingBatches:
+def _batches(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> TrainingBatches:
     return TrainingBatches(
         examples,
         training.gains,
+        tokens=ranker.cross_encoder.training_tokens(examples),
         tokens_per_batch=config.ranking.tokens_per_batch,
         seed=config.run.seed,
     )
@@ -117,8 +128,7 @@ def _announce(
         tokens_per_batch=ranking.tokens_per_batch,
         precision=ranking.precision,
     )
-    # As reading_tokens counts: a context and a token for each candidate; of items, at most all there are.
-    a_list = float(examples.contexts.lengths.mean()) + ranking.depth
+    model, context = ranker.cross_encoder, float(examples.contexts.lengths.mean())
     an_item, items = float(inputs.item_tokens.lengths.mean()), len(inputs.item_tokens)
     parts = {}
     for protocol in _protocols(inputs.run):
@@ -126,8 +136,8 @@ def _announce(
         for half, users in (("fit", ranking.fit_users), ("gate", ranking.gate_users)):
             parts[half + suffix] = len(inputs.judged(half, users, config.run.seed, new_items=False, actions=()))
         parts["test" + suffix] = int((inputs.requests.window == "test").sum())
-    tokens = {"training": int(examples.lengths.sum()) * ranking.epochs} | {
-        part: int(requests * a_list + min(requests * ranking.depth, items) * an_item)
+    tokens = {"training": int(model.training_tokens(examples).sum()) * ranking.epochs} | {
+        part: round(model.reading_tokens(requests, context, requests * ranking.depth, an_item, items))
         for part, requests in parts.items()
     }
     cost = Cost(tokens, speed)
@@ -164,7 +174,7 @@ def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingL
     )
     torch.manual_seed(config.run.seed)
     ranker.train()
-    trainer.fit(ranker, _batches(config, examples, training))
+    trainer.fit(ranker, _batches(ranker, config, examples, training))
     trainer.save_checkpoint(out / "ranker.ckpt", weights_only=True)
     with (out / "curves.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("step", "train/loss"), *curve.losses])
@@ -233,6 +243,7 @@ def _write(work: Work, counted: str, cost: Cost, found: dict[str, _Judgement], i
     gate = {
         **found[MAIN].as_json(),
         NEW_ITEMS: found[NEW_ITEMS].as_json() if NEW_ITEMS in found else None,
+        "attention": ranking.attention,
         "depth": ranking.depth,
         "context_tokens": ranking.context_tokens,
         "item_tokens": ranking.item_tokens,

@@ -45,11 +45,9 @@ class Examples:
         )
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each request's context and candidates together, ``[requests]``."""
-        of_items = np.where(self.items >= 0, self.item_tokens.lengths[np.maximum(self.items, 0)], 0)
-        lengths: NDArray[np.int64] = self.contexts.lengths + of_items.sum(axis=1)
-        return lengths
+    def of_items(self) -> NDArray[np.int64]:
+        """Tokens of each candidate's text, ``[requests, length]``; 0 past a list's end."""
+        return np.where(self.items >= 0, self.item_tokens.lengths[np.maximum(self.items, 0)], 0)
 
 
 class Batch(NamedTuple):
@@ -102,8 +100,25 @@ def lay(tokens: Tokens, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
 class TrainingBatches:
     """Batches of an epoch in a random order that seed and epoch alone decide; each new pass is the next epoch."""
 
-    def __init__(self, examples: Examples, gains: NDArray[np.float32], *, tokens_per_batch: int, seed: int) -> None:
-        self._examples, self._gains = examples, gains
+    def __init__(
+        self,
+        examples: Examples,
+        gains: NDArray[np.float32],
+        *,
+        tokens: NDArray[np.int64],
+        tokens_per_batch: int,
+        seed: int,
+    ) -> None:
+        """Take what is trained on.
+
+        Args:
+            examples: the lists.
+            gains: ``[requests, length]``.
+            tokens: ``[requests]``, what the model reads of each.
+            tokens_per_batch: padded tokens in a batch; a list is never cut.
+            seed: of the order.
+        """
+        self._examples, self._gains, self._tokens = examples, gains, tokens
         self._tokens_per_batch, self._seed = tokens_per_batch, seed
         self._epoch = 0
 
@@ -116,7 +131,7 @@ class TrainingBatches:
     def rows(self, epoch: int) -> list[NDArray[np.int64]]:
         """Return the requests of each batch of an epoch."""
         draw = np.random.default_rng([self._seed, epoch])
-        lengths = self._examples.lengths
+        lengths = self._tokens
         order = draw.permutation(len(lengths))
         stride = max(1, _SHUFFLED_TOGETHER * self._tokens_per_batch // int(lengths.max()))
         batches = [

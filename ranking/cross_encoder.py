@@ -9,13 +9,17 @@ vector and the logarithm of its softmax mass, and merged with what it takes from
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
+from ranking.batches import Batch, Examples
 from ranking.heads import ScoreHeads
 
 
@@ -86,6 +90,32 @@ class CrossEncoder(nn.Module):
         items = ReadItems(*(part[None] for part in self.read_items(item_ids, item_mask)))
         return self.score(self.read_contexts(context_ids, context_mask), items, features[None], intent)[0]
 
+    def lists(self, batch: Batch) -> Tensor:
+        """Return the scores of lists, ``[lists, length]`` float32; what stands past a list's end is arbitrary."""
+        contexts = self.read_contexts(batch.context_ids, batch.context_mask)
+        items = self.read_items(batch.item_ids, batch.item_mask)
+        listed = ReadItems(*(_listed(part, batch.places) for part in items))
+        return self.score(contexts, listed, batch.features, batch.intent)
+
+    @staticmethod
+    def training_tokens(examples: Examples) -> NDArray[np.int64]:
+        """Return the tokens of each request's context and candidates together, ``[requests]``."""
+        lengths: NDArray[np.int64] = examples.contexts.lengths + examples.of_items.sum(axis=1)
+        return lengths
+
+    @staticmethod
+    def reading_tokens(requests: float, context: float, candidates: float, item: float, items: float) -> float:
+        """Return the tokens that scoring reads: each context and each item once, and one token a candidate.
+
+        Args:
+            requests: how many.
+            context: mean tokens of a context.
+            candidates: in all lists together.
+            item: mean tokens of an item.
+            items: distinct ones.
+        """
+        return requests * context + min(items, candidates) * item + candidates
+
     def score(self, contexts: ReadContexts, items: ReadItems, features: Tensor, intent: Tensor) -> Tensor:
         """Score lists.
 
@@ -146,17 +176,32 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[T
     return taken, torch.logsumexp(fit, dim=-1)
 
 
-def lowest_layers(folder: str, layers: int, tokens: int) -> PreTrainedModel:
+def _listed(part: Tensor, places: Tensor) -> Tensor:
+    """Return ``part[places]``, whose gradient is summed in a fixed order.
+
+    Indexing itself sums the gradients of an item that stands in several lists in whatever order the threads come, so
+    that two trainings from one seed would part.
+    """
+    return part.index_select(0, places.flatten()).reshape(*places.shape, *part.shape[1:])
+
+
+def lowest_layers(folder: str, layers: int, tokens: int, kinds: Sequence[str] = ("bert",)) -> PreTrainedModel:
     """Load the lowest ``layers`` blocks of the encoder in ``folder``, with its weights.
 
+    Args:
+        folder: of a transformers encoder.
+        layers: blocks that are kept.
+        tokens: of the longest text that will be read.
+        kinds: of encoders whose layers the caller can take apart.
+
     Raises:
-        ValueError: if it has fewer blocks, too few positions for ``tokens``, or is not BERT-like.
+        ValueError: if it has fewer blocks, too few positions for ``tokens``, or is of another kind.
     """
     config = AutoConfig.from_pretrained(folder)
-    if config.model_type != "bert":
+    if config.model_type not in kinds:
         raise ValueError(
             f"the encoder in {folder} is a {config.model_type!r} model, but the cross-encoder takes the layers of a "
-            "'bert' model apart; set ranking.encoder to one"
+            f"{' or '.join(map(repr, kinds))} model apart; set ranking.encoder to one"
         )
     if not 1 <= layers <= config.num_hidden_layers:
         raise ValueError(

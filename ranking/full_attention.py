@@ -14,6 +14,8 @@ same numbers, the same heads and the same exported form. ``PairCrossEncoder`` is
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from learning.encode import token_batches
-from ranking.batches import Batch
+from ranking.batches import Batch, Examples
 from ranking.heads import PairHead, ScoreHeads
 from ranking.pair_reader import PackedPairs, PairReader
 from ranking.pairs import PairJoin, Tokens
@@ -85,15 +87,57 @@ class FullCrossEncoder(nn.Module):
         scores = self.heads(states, batch.features[row, column], batch.intent[row])
         return scores.new_zeros(batch.kept.shape).index_put((row, column), scores)
 
+    def training_tokens(self, examples: Examples) -> NDArray[np.int64]:
+        """Return the tokens of all pairs of each request, ``[requests]``."""
+        beside = examples.contexts.lengths + len(self.join.glue) - self.join.skip
+        lengths: NDArray[np.int64] = examples.of_items.sum(axis=1) + (examples.items >= 0).sum(axis=1) * beside
+        return lengths
+
+    def reading_tokens(self, requests: float, context: float, candidates: float, item: float, items: float) -> float:
+        """Return the tokens that scoring reads: those of every pair; arguments as ``CrossEncoder.reading_tokens``'."""
+        return candidates * (context + len(self.join.glue) - self.join.skip + item)
+
+    @torch.inference_mode()
+    def score_examples(
+        self, examples: Examples, *, tokens_per_batch: int, done: Callable[[int], object]
+    ) -> NDArray[np.float32]:
+        """Return the scores of lists, ``[requests, length]``, 0 past a list's end.
+
+        Pairs of nearly equal length are read together, whatever lists they stand in.
+
+        Args:
+            examples: the requests.
+            tokens_per_batch: tokens read together.
+            done: told the number of pairs of each batch.
+        """
+        device = next(self.parameters()).device
+        row, column = np.nonzero(examples.items >= 0)
+        pairs = np.stack([row, examples.items[row, column]], axis=1).astype(np.int64)
+        scores = np.zeros(examples.items.shape, dtype=np.float32)
+        lengths = pair_lengths(examples.contexts, examples.item_tokens, pairs, self.join).tolist()
+        for batch in token_batches(lengths, tokens_per_batch):
+            packed = pack(examples.contexts, examples.item_tokens, pairs[batch], self.join)
+            states = self.reader(PackedPairs(*(part.to(device) for part in packed)))
+            at = row[batch], column[batch]
+            told = (torch.from_numpy(part).to(device) for part in (examples.features[at], examples.intent[at[0]]))
+            scores[at] = self.heads(states, *told).float().cpu().numpy()
+            done(len(batch))
+        return scores
+
     def _joined(
         self, context_ids: Tensor, context_mask: Tensor, item_ids: Tensor, item_mask: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return ids, types and mask of pairs, ``[pairs, tokens]`` each, the context's padding left in the middle."""
+        """Return ids, types and mask of pairs, ``[pairs, tokens]`` each.
+
+        Padding stays where it was, in the middle too, and so does an item's start, masked: an exported graph may not
+        cut an axis of unknown size.
+        """
         skip, glue = self.join
         between = torch.tensor(glue, dtype=torch.int64, device=item_ids.device).expand(item_ids.shape[0], -1)
-        ids = torch.cat([context_ids, between, item_ids[:, skip:]], dim=1)
-        mask = torch.cat([context_mask, torch.ones_like(between), item_mask[:, skip:]], dim=1)
-        types = torch.cat([torch.zeros_like(context_ids), torch.zeros_like(between), item_mask[:, skip:]], dim=1)
+        inside = item_mask * (torch.arange(item_ids.shape[1], device=item_ids.device) >= skip)
+        ids = torch.cat([context_ids, between, item_ids], dim=1)
+        mask = torch.cat([context_mask, torch.ones_like(between), inside], dim=1)
+        types = torch.cat([torch.zeros_like(context_ids), torch.zeros_like(between), inside], dim=1)
         return ids, types, mask
 
 

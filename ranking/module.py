@@ -13,8 +13,10 @@ from transformers import PreTrainedModel
 
 from learning.optimizer import parameter_groups, warmup_cosine
 from ranking.batches import Batch
-from ranking.cross_encoder import CrossEncoder, ReadItems, empty_encoder
+from ranking.cross_encoder import CrossEncoder, empty_encoder
+from ranking.full_attention import FullCrossEncoder
 from ranking.losses import listwise_softmax_loss
+from ranking.pairs import PairJoin
 
 WARMUP_SHARE = 0.1
 """Share of all steps in which the learning rate rises."""
@@ -40,6 +42,8 @@ class Ranker(L.LightningModule):
         head_learning_rate: float,
         weight_decay: float,
         steps: int,
+        attention: str = "context_once",
+        join: tuple[int, list[int]] = (1, []),
         weights: PreTrainedModel | None = None,
     ) -> None:
         """Build the cross-encoder.
@@ -56,6 +60,8 @@ class Ranker(L.LightningModule):
             head_learning_rate: peak, of everything else.
             weight_decay: AdamW's; biases and norms are exempt.
             steps: of the whole training.
+            attention: ``full`` reads each candidate together with the context, ``context_once`` each text once.
+            join: a ``PairJoin``, how the tokenizer makes one text of two; ``full`` needs it.
             weights: the language model with its pretrained weights; None where a checkpoint brings them.
         """
         super().__init__()
@@ -65,14 +71,14 @@ class Ranker(L.LightningModule):
         self.learning_rate, self.head_learning_rate = learning_rate, head_learning_rate
         self.weight_decay, self.steps = weight_decay, steps
         language_model = weights if weights is not None else empty_encoder(encoder)
-        self.cross_encoder = CrossEncoder(language_model, len(self.features), width, dropout)
+        shape = language_model, len(self.features), width, dropout
+        self.cross_encoder: CrossEncoder | FullCrossEncoder = (
+            FullCrossEncoder(*shape, PairJoin(*join)) if attention == "full" else CrossEncoder(*shape)
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the scores of lists, ``[lists, length]``, -inf past a list's end."""
-        contexts = self.cross_encoder.read_contexts(batch.context_ids, batch.context_mask)
-        items = self.cross_encoder.read_items(batch.item_ids, batch.item_mask)
-        listed = ReadItems(*(_listed(part, batch.places) for part in items))
-        scores = self.cross_encoder.score(contexts, listed, batch.features, batch.intent)
+        scores = self.cross_encoder.lists(batch)
         return scores.masked_fill(~batch.kept, float("-inf"))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -91,17 +97,8 @@ class Ranker(L.LightningModule):
             self.cross_encoder,
             learning_rate=self.head_learning_rate,
             weight_decay=self.weight_decay,
-            rates={"encoder.": self.learning_rate, "meeting.": self.learning_rate},
+            rates={"encoder.": self.learning_rate, "meeting.": self.learning_rate, "reader.": self.learning_rate},
         )
         optimizer = torch.optim.AdamW(groups)
         schedule = warmup_cosine(optimizer, self.steps, WARMUP_SHARE)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _listed(part: Tensor, places: Tensor) -> Tensor:
-    """Return ``part[places]``, whose gradient is summed in a fixed order.
-
-    Indexing itself sums the gradients of an item that stands in several lists in whatever order the threads come, so
-    that two trainings from one seed would part.
-    """
-    return part.index_select(0, places.flatten()).reshape(*places.shape, *part.shape[1:])

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 _FIRST_POSITION = {"bert": 0, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
 """Kinds of encoders built of BERT's blocks -> position of the first token, counted from the padding token's id."""
+KINDS = tuple(_FIRST_POSITION)
 POOLINGS = ("cls", "mean")
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ranking.batches import TrainingBatches
-from ranking.module import Ranker, _listed
+from ranking.cross_encoder import _listed
+from ranking.module import Ranker
 from ranking.rerank import score_lists
 
 QUIET = {
@@ -25,7 +26,13 @@ def lesson(describe):
 
 
 def fit(ranker, examples, gains, epochs, tokens_per_batch=120):
-    batches = TrainingBatches(examples, gains, tokens_per_batch=tokens_per_batch, seed=0)
+    batches = TrainingBatches(
+        examples,
+        gains,
+        tokens=ranker.cross_encoder.training_tokens(examples),
+        tokens_per_batch=tokens_per_batch,
+        seed=0,
+    )
     ranker.steps = epochs * len(batches.rows(0))
     torch.manual_seed(0)
     ranker.train()
