@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from commerce.checks import refuse_over_share
 from commerce.graded import graded_lists
@@ -12,6 +14,8 @@ from commerce.pairs import Pairs, check_pairs, fold_numbers, lay_pairs
 from commerce.warehouse import count_rows, open_warehouse
 from configs.errors import InputError
 from pipeline.stage import Outcome, Work
+
+_SHOWN_GRADES = 12
 
 
 def pairs(work: Work) -> Outcome:
@@ -29,7 +33,7 @@ def pairs(work: Work) -> Outcome:
     _refuse_useless(found)
     fold_numbers(found, config.relevance)
     found.write(work.out / "pairs.parquet")
-    summary = summarise(found, count_rows_of(quarantine))
+    summary = summarise(found, pq.read_metadata(quarantine).num_rows)
     (work.out / "summary.json").write_text(json.dumps(summary, indent=1))
     grades = ", ".join(f"{grade}: {count:,}" for grade, count in summary["grades"].items())
     line = (
@@ -40,21 +44,13 @@ def pairs(work: Work) -> Outcome:
     return Outcome([*notes, *([told] if told else []), line])
 
 
-def count_rows_of(file) -> int:  # type: ignore[no-untyped-def]
-    """Return the rows of a Parquet file."""
-    import pyarrow.parquet as pq
-
-    return int(pq.read_metadata(file).num_rows)
-
-
-def summarise(found: Pairs, put_aside: int) -> dict:  # type: ignore[type-arg]
+def summarise(found: Pairs, put_aside: int) -> dict[str, Any]:
     """Return the counts that ``summary.json`` and ``relevance.json`` hold."""
     lists = graded_lists(found.query, found.grade, np.full(len(found), True), 0)
     grades, counts = np.unique(found.grade, return_counts=True)
     _, first = np.unique(found.query, return_index=True)
     folds, sizes = np.unique(found.fold[first], return_counts=True)
-    most = 12
-    shown = {f"{grade:g}": int(count) for grade, count in list(zip(grades, counts, strict=True))[:most]}
+    shown = {f"{grade:g}": int(count) for grade, count in list(zip(grades, counts, strict=True))[:_SHOWN_GRADES]}
     return {
         "pairs": len(found),
         "put_aside": put_aside,

@@ -16,6 +16,7 @@ from configs.schema import TextConfig
 from learning.encode import folder_vectors
 from learning.encoder_folder import open_encoder
 from learning.shop_encoder import train_shop_encoder
+from pipeline.api import Run
 from pipeline.cli import commands
 from pipeline.relevance.stages import run_relevance
 from ranking.cross_encoder import lowest_layers
@@ -113,7 +114,8 @@ def test_no_score_comes_from_a_model_that_was_trained_or_validated_on_the_query(
 
 def test_what_is_done_is_skipped_and_a_cross_encoders_setting_leaves_the_towers_alone(asked, run):
     said: list[str] = []
-    run_relevance(config(asked), said.append)
+    again = Run("configs/search_relevance.yaml", *asked[1]).relevance(said.append)
+    assert again == found(run)
     assert all(line.endswith("unchanged, skipped") for line in said)
     assert len(said) == 9  # pairs, baselines, three towers, three cross-encoders, relevance
     said.clear()
