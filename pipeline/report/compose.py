@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from commerce.durable import write_atomic
-from pipeline.report import headline, intents, model_plots, people, plots, popularity, rules, sources, training, variety
+from pipeline.report import (
+    chances,
+    headline,
+    intents,
+    model_plots,
+    people,
+    plots,
+    popularity,
+    rules,
+    sources,
+    training,
+    variety,
+)
 from pipeline.report.evidence import Measurement, Shop, open_measurements, open_shop
 from pipeline.report.figure import Figure
 from pipeline.report.index_choice import IndexChoice, read_index_choice
@@ -64,6 +76,8 @@ class Report:
     name: str
     parts: list[Part]
     calibrations: list[Figure]
+    chances: list[Figure]
+    """Of the probabilities that answers tell."""
     intent: dict[str, Any] | None
     """How well intents are foretold, as ``metrics.json`` has it."""
     probe: list[dict[str, Any]]
@@ -103,6 +117,7 @@ def compose(run: RunFolder, evaluated: Path, seed: int) -> Report:
         calibrations=list(
             model_plots.calibration_figures(intents.read_calibrations(run, measurements[0].requests), confidence)
         ),
+        chances=list(chances.chance_figures(measurements[0].metrics, confidence)),
         intent=measurements[0].metrics.get("intent"),
         probe=measurements[0].metrics.get("sensitive_probe", []),
         training=curves,
