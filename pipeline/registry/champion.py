@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
@@ -209,9 +208,7 @@ class Champion:
         try:
             reason = self._retired(version)
         except MlflowException as error:
-            known = sorted(
-                int(found.version) for found in self._client.search_model_versions(f"name = '{self.model}'")
-            )
+            known = sorted(int(found.version) for found in self._client.search_model_versions(f"name = '{self.model}'"))
             raise InputError(
                 f"there is no version {version} of {self.model}; it has {', '.join(map(str, known)) or 'none'}"
             ) from error

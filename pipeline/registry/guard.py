@@ -123,9 +123,7 @@ def judge(champion: Evidence, candidate: Evidence) -> Gate:
 def differences(champion: Evidence, candidate: Evidence) -> list[str]:
     """Return what sets two measurements apart, each a phrase; nothing where they may be compared."""
     one, other = champion.terms, candidate.terms
-    found = [
-        f"{name} {_told(one[name])} against {_told(other[name])}" for name in PROTOCOL if one[name] != other[name]
-    ]
+    found = [f"{name} {_told(one[name])} against {_told(other[name])}" for name in PROTOCOL if one[name] != other[name]]
     if one["key_check"] != other["key_check"]:
         # Under two keys no request would be recognised, whatever they are.
         return [*found, "their ids were hashed with different keys; register both with the same key in the environment"]
