@@ -804,7 +804,7 @@ class TrackingConfig:
     """How much lower a candidate may be over all requests, as a share of what the champion reaches: the whole paired
     interval has to lie above minus this."""
     guarded_segments: list[str] = field(default_factory=list)
-    """Segments in which it may not be worse either, by their names in ``metrics.json``: ``user: new``, ``item: tail``."""
+    """Segments in which it may not be worse either, by their names in ``metrics.json``, such as ``user: new``."""
     guard_segment_margin: float = 0.1
     """The same margin in a guarded segment, where fewer users tell less."""
 

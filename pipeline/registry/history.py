@@ -98,8 +98,8 @@ class History:
     def reigns(self) -> list[Reign]:
         """Champions in their order."""
         changes = self.in_force
-        ends: list[int | None] = [*(change.ended for change in changes[1:]), None]
-        return [Reign(change.target, change, until) for change, until in zip(changes, ends, strict=True)]
+        ends: list[int | None] = [change.ended for change in changes]
+        return [Reign(change.target, change, until) for change, until in zip(changes, [*ends[1:], None], strict=False)]
 
     @property
     def agrees(self) -> bool:
@@ -169,8 +169,10 @@ def _no_model(client: MlflowClient, model: str) -> str:
 
     known = [found.name for found in client.search_registered_models() if "-promotion-turn" not in found.name]
     near = difflib.get_close_matches(model, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
-    return f"there is no registered model {model!r} here; {hint} `mercato register CONFIG` makes one"
+    if near:
+        return f"there is no registered model {model!r} here; did you mean {near[0]}?"
+    listed = f"there are {', '.join(known)}" if known else "nor any other"
+    return f"there is no registered model {model!r} here, {listed}; `mercato register CONFIG` makes one"
 
 
 def _changes(client: MlflowClient, model: str) -> list[Change]:

@@ -14,7 +14,7 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class BundleModel(PythonModel):
-    """Answers a data frame of requests: columns ``user``, ``query`` and ``k``, each of which may be left out or empty."""
+    """Answers a data frame of requests: columns ``user``, ``query`` and ``k``, each optional."""
 
     def load_context(self, context: Any) -> None:
         """Open the bundle that lies among the model's artifacts."""

@@ -41,8 +41,8 @@ def open_tracking(uri: str, *, make: bool) -> MlflowClient:
         database.parent.mkdir(parents=True, exist_ok=True)
     if database and not make and not database.is_file():
         raise InputError(
-            f"tracking.uri is {uri!r}, but there is no database {database}; `mercato register CONFIG` makes it, or name "
-            "the one that the models were registered in"
+            f"tracking.uri is {uri!r}, but there is no database {database}; `mercato register CONFIG` makes it, or "
+            "name the one that the models were registered in"
         )
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
@@ -50,7 +50,7 @@ def open_tracking(uri: str, *, make: bool) -> MlflowClient:
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
-    """Return the id of the experiment ``name``, made where there is none; a local database keeps artifacts beside it."""
+    """Return the id of the experiment ``name``, made where there is none; a database keeps artifacts beside it."""
     known = client.get_experiment_by_name(name)
     if known:
         return str(known.experiment_id)

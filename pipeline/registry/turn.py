@@ -1,9 +1,9 @@
 """One change of champion at a time: MLflow sets an alias without asking what it was, so who changes it takes turns.
 
-Beside a local database the turn is a lock on a file, which the system gives back when its holder dies. On a server it is
-a registered model of a name of its own: MLflow makes a name once, so of several callers one gets it. A holder that was
-killed leaves it behind; after ``LEASE`` seconds the next caller renames it to what its holder was called, which again
-works once only, and so never takes the turn of somebody who came in between.
+Beside a local database the turn is a lock on a file, which the system gives back when its holder dies. On a server it
+is a registered model of a name of its own: MLflow makes a name once, so of several callers one gets it. A holder that
+was killed leaves it behind; after ``LEASE`` seconds the next caller renames it to what its holder was called, which
+again works once only, and so never takes the turn of somebody who came in between.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _await(taken: Callable[[], bool], model: str, wait: float) -> None:
     while not taken():
         if time.monotonic() > until:
             raise InputError(
-                f"somebody else has been changing the champion of {model} for {wait:g} seconds; look at `mercato history` "
-                "and try again"
+                f"somebody else has been changing the champion of {model} for {wait:g} seconds; look at `mercato "
+                "history` and try again"
             )
         time.sleep(_POLL)
