@@ -349,6 +349,9 @@ class TowersConfig:
     rounds: int = 1
     """Trainings one after the other. From the second on, each starts from the weights of the one before and learns with
     negatives mined by it; the best epoch of all rounds is kept. 1: nothing is mined."""
+    round_rate: float = 0.1
+    """Peak learning rates of every round but the first, as a share of those configured. At 1 the restart alone undoes
+    what the round before had learnt, whatever the negatives."""
     mined_negatives: int = 8
     """Mined negatives of a target, at most."""
     mined_depth: int = 200
@@ -435,10 +438,11 @@ class TowersConfig:
         at_least("towers", self, 0, ("mined_weight",))
         at_least("towers", self, -2, ("mined_margin",))
         at_least("towers", self, 1, ("rounds", "mined_negatives", "mined_depth"))
-        above("towers", self, 0, ("popular_power",))
+        above("towers", self, 0, ("popular_power", "round_rate"))
         above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
         above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout", "average"))
+        shares("towers", self, ("round_rate",))
         below("towers", self, 1, ("text_dropout", "lora_dropout"))
         below("towers", self, 0.5, ("average",))
         idle = [name for name in ("text_dropout", "gradient_checkpointing") if getattr(self, name)]

@@ -127,6 +127,7 @@ def _rounds(work: Work, module: TwoTower, data: TowerData, prepared: Prepared) -
             said += _mine(module, data, prepared, config, file)
             data.maker = replace(maker, mined=Mined.read(file))
             data.plan = replace(plan, seed=seed + number - 1)  # else the round would see the batches of the first
+            module.slow_down(settings.round_rate)
             if global_rank() == 0:
                 shutil.copy(file, work.out / f"round-{number}-{MINED}")
         loggers = training_loggers(config.tracking, logs if number == 1 else logs / f"round-{number}")

@@ -121,7 +121,7 @@ class TwoTower(L.LightningModule):
         self.catalogue: Catalogue | None = None
         self.item_texts: TunedTexts | None = None
         self.query_texts: TunedTexts | None = None
-        self.steps = 0
+        self.steps, self.rate = 0, 1.0
 
     def attach(self, catalogue: Catalogue, *, steps: int = 0) -> None:
         """Give the module what it looks up.
@@ -132,6 +132,10 @@ class TwoTower(L.LightningModule):
         """
         self.catalogue, self.steps = catalogue, steps
         self.residual.copy_(catalogue.items.residual)
+
+    def slow_down(self, rate: float) -> None:
+        """Let the peak learning rates of the trainings to come be a share, in (0, 1], of those configured."""
+        self.rate = rate
 
     def tune(self, items: TunedTexts, queries: TunedTexts) -> None:
         """Train the encoder of item and query texts along; it is one and the same in both."""
@@ -335,9 +339,9 @@ class TwoTower(L.LightningModule):
         encoder_rate = settings["lora_learning_rate" if settings["tuning"] == "lora" else "encoder_learning_rate"]
         groups = parameter_groups(
             self,
-            learning_rate=settings["learning_rate"],
+            learning_rate=self.rate * settings["learning_rate"],
             weight_decay=settings["weight_decay"],
-            rates={"item_texts.": encoder_rate},
+            rates={"item_texts.": self.rate * encoder_rate},
             exempt=("log_scale",),
         )
         optimizer = RowAdamW(groups, fused=True)

@@ -150,6 +150,7 @@ def test_groups_of_items_are_named_among_the_declared_features(file):
         ("towers.strategy=dpp", "towers.strategy must be auto, ddp or ddp_find_unused_parameters_true, got 'dpp'"),
         ("towers.accelerator=gpus", "did you mean gpu"),
         ("towers.rounds=0", "towers.rounds must be at least 1, got 0"),
+        ("towers.round_rate=0", "towers.round_rate must be above 0, got 0"),
         ("towers.popular_power=0", "towers.popular_power must be above 0, got 0"),
         ("towers.chunk_users=-1", "towers.chunk_users must be at least 0, got -1"),
     ],

@@ -44,6 +44,12 @@ def test_vectors_read_from_disk_are_those_in_memory_bit_for_bit(small, tmp_path,
     assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
 
 
+def test_a_training_that_refines_peaks_at_a_share_of_the_configured_rates(small):
+    module, *_ = small(learning_rate=0.004)
+    module.slow_down(0.25)
+    assert {group["initial_lr"] for group in module.configure_optimizers()["optimizer"].param_groups} == {0.001}
+
+
 def test_the_temperature_is_learnt_and_bounded(small):
     module, *_ = small()
     with torch.no_grad():
