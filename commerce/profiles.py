@@ -123,9 +123,10 @@ def learn_tagging(
         told: ``[queries]``, whether enough users typed the query; others lead to nothing.
         halflife_days: days after which an event counts half.
     """
+    told = np.append(told, False)  # at NO_QUERY
     led = sp.csr_matrix((len(told), len(tags.names)), dtype=np.float32)
     for block in _blocks(histories, ends):
-        query = np.where((block.query != NO_QUERY) & told[np.maximum(block.query, 0)], block.query, NO_QUERY)
+        query = np.where(told[block.query], block.query, NO_QUERY).astype(np.int32)
         query = _asked_before(block, query)
         met = (block.item != NO_ITEM) & (query != NO_QUERY)
         ones = np.ones(int(met.sum()), dtype=np.float32)

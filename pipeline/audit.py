@@ -132,6 +132,25 @@ def audit_lines(found: Found) -> list[str]:
     ]
 
 
+def passed(found: Found, policy: str) -> list[str]:
+    """Return what to say of an audit before a bundle is put in place.
+
+    Args:
+        found: the audit.
+        policy: ``export.audit``.
+
+    Raises:
+        InputError: if something was found and that is to be refused.
+    """
+    if found.findings and policy == "refuse":
+        first = "; ".join(str(finding) for finding in found.findings[:3])
+        raise InputError(
+            f"{len(found.findings)} places could identify a person: {first}. Mend what they come from, or let them "
+            "pass with export.audit=warn; no bundle was written"
+        )
+    return audit_lines(found)
+
+
 def audit_path(path: Path, min_users: int | None = None) -> Found:
     """Audit a run folder or a bundle.
 
@@ -331,7 +350,8 @@ def _of_json(value: Any, place: str, key: str = "") -> Iterator[tuple[str, str, 
         yield place or "the whole", key, value
     elif isinstance(value, dict):
         for name, inner in value.items():
-            yield f"{place}.{name}", "", str(name)
+            if not str(name).replace("_", "").isalpha():  # as the keys of tables are, line after line
+                yield f"{place}.{name}", "", str(name)
             yield from _of_json(inner, f"{place}.{name}", str(name))
     elif isinstance(value, list):
         for number, inner in enumerate(value):

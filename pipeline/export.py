@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from commerce.durable import replace_folder
-from configs.errors import InputError
-from pipeline.audit import audit_export, audit_lines
+from pipeline.audit import audit_export, passed
 from pipeline.bundle import BundleSource, write_bundle
 from pipeline.forgotten import check_bundle, listed, refuse_unfinished
 from pipeline.plain_export import write_plain
@@ -71,7 +70,8 @@ def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, 
         write_plain(plain, source.item_ids, source.item_vectors, bundle / "index")
         listed(root, work.config.export.hash_key_variable)  # refuses another key, by which nobody would be found
         forgotten = check_bundle(root, _users_of(bundle), report.bundle)
-        findings = _audit(bundle, work)
+        found = audit_export(work.run, bundle, work.config.text.terms_min_users)
+        findings = passed(found, work.config.export.audit)
         replace_folder(bundle, root / BUNDLE)
         replace_folder(plain, root / PLAIN)
     (work.out / "export.json").write_text(json.dumps({"bundle": report.bundle, "bytes": report.bytes}, indent=1))
@@ -92,22 +92,6 @@ def _users_of(bundle: Path) -> set[bytes]:
     """Return the keyed hashes of the users in a bundle."""
     path = bundle / "users" / "digests.npy"
     return {row.tobytes() for row in np.load(path)} if path.is_file() else set()
-
-
-def _audit(bundle: Path, work: Work) -> list[str]:
-    """Look for what could identify a person in the new bundle, and what goes with it; return what to say.
-
-    Raises:
-        InputError: if something is found and ``export.audit`` refuses that.
-    """
-    found = audit_export(work.run, bundle, work.config.text.terms_min_users)
-    if found.findings and work.config.export.audit == "refuse":
-        first = "; ".join(str(finding) for finding in found.findings[:3])
-        raise InputError(
-            f"{len(found.findings)} places could identify a person: {first}. Mend what they come from, or let "
-            "them pass with export.audit=warn; no bundle was written"
-        )
-    return audit_lines(found)
 
 
 def _add_golden(bundle: Path, source: BundleSource, facts: dict[str, object], seed: int) -> None:

@@ -80,7 +80,14 @@ def forget_user(root: Path, user: str, absent: bool = False) -> list[str]:
     hash_ = digest(key, user)
     path = record_path(root, hash_)
     if not path.is_file():
-        begun = {"user": hash_.hex(), "begun": _now(), "finished": None, "changes": [], "checks": {}, "bundles": []}
+        begun: dict[str, Any] = {
+            "user": hash_.hex(),
+            "begun": _now(),
+            "finished": None,
+            "changes": [],
+            "checks": {},
+            "bundles": [],
+        }
         write_record(path, begun)
     # On the list before any file: whatever happens now, no later reading of the log brings the user back.
     add(root, known, hash_, key)
@@ -107,7 +114,7 @@ def _remove(root: Path, hash_: bytes, key: bytes) -> list[str]:
             note(beside)
         for stage in STAGES:
             if run.manifest(stage) is not None:
-                remove_from_stage(run, stage, target, note)
+                remove_from_stage(run, stage, target, hash_.hex(), note)
     shutil.rmtree(root / "scratch", ignore_errors=True)
     reported = _write_report(run)
     record = records(root)[path]

@@ -34,6 +34,8 @@ STAGES = ("evaluate", "rank", "retrieve", "embed", "train-towers", "prepare", "i
 """Stages with rows of single users, in the order in which these are removed: what a later one is found by stays."""
 _EVENTS = ("item", "action", "time", "query", "session")
 _CHUNK = 4_000_000
+_DONE = "forgotten"
+"""Key of a stage's manifest: hashes of the users who were taken out of its files."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +81,30 @@ def find_target(run: RunFolder, code: int) -> Target:
     return Target(code, int(offsets[code]), int(offsets[code + 1]), requests)
 
 
-def remove_from_stage(run: RunFolder, stage: str, target: Target, note: Callable[[list[Change]], None]) -> list[Change]:
-    """Take a user out of a stage's folder; ``note`` gets what changes just before the new folder takes its place."""
+def remove_from_stage(
+    run: RunFolder, stage: str, target: Target, user: str, note: Callable[[list[Change]], None]
+) -> list[Change]:
+    """Take a user out of a stage's folder, unless its manifest says that this was done.
+
+    Args:
+        run: the run.
+        stage: finished.
+        target: whom.
+        user: their keyed hash, which the manifest notes.
+        note: gets what changes just before the new folder takes its place.
+    """
+    if user in (run.manifest(stage) or {}).get(_DONE, ()):
+        return []
     copy = run.root / f".{stage}.forgetting"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(run.stage(stage), copy, copy_function=_link)
     try:
         changes = [change for change in _EDITS[stage](copy, target) if change.before != change.after]
-        if changes:
-            _reseal(copy, [change.file for change in changes])
-            whole = [Change(f"{stage}/{change.file}", change.what, change.before, change.after) for change in changes]
-            note(whole)
-            replace_folder(copy, run.root / stage)
-            return whole
-        return []
+        _reseal(copy, [change.file for change in changes], user)
+        whole = [Change(f"{stage}/{change.file}", change.what, change.before, change.after) for change in changes]
+        note(whole)
+        replace_folder(copy, run.root / stage)
+        return whole
     finally:
         shutil.rmtree(copy, ignore_errors=True)
 
@@ -321,9 +333,10 @@ def _dump(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
-def _reseal(folder: Path, changed: list[str]) -> None:
+def _reseal(folder: Path, changed: list[str], user: str) -> None:
     path = folder / MANIFEST
     manifest = json.loads(path.read_text(encoding="utf-8"))
     for name in changed:
         manifest["outputs"][name] = {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
+    manifest[_DONE] = [*manifest.get(_DONE, ()), user]
     _put(path, lambda temporary: _dump(temporary, manifest))

@@ -141,3 +141,8 @@ def test_behaviour_is_counted_up_to_the_moment():
 def test_a_segment_measures_absence_by_the_users_own_rhythm(sessions, pause, since, age, expected):
     found = segment_of(*(np.array([float(number)]) for number in (sessions, pause, since, age)))
     assert SEGMENTS[found[0]] == expected
+
+
+def test_a_log_without_searches_has_tags_too():
+    _, weights, _ = strengths(histories([("view", 2, NO_QUERY, 0)]), told=())
+    assert weights[0].tolist() == [0, 1, 0, 0, 1]

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from configs.errors import InputError
-from pipeline.audit import audit, audit_path
+from pipeline.audit import audit, audit_path, passed
 from serving.strings import Strings
 
 RARE, USUAL = "gift for my aunt Li in Suzhou", "green tea"
@@ -115,6 +115,16 @@ def test_the_verb_lists_findings_and_fails_then(run):
             "example": "u...3 (9 characters)",
         }
     ]
+
+
+def test_export_refuses_findings_unless_told_otherwise(run):
+    (run / "metrics.json").write_text(json.dumps({"who": "user-0003"}))
+    found = audit_path(run)
+    with pytest.raises(InputError, match=r"1 places could identify a person: metrics.json: 1 times the id.*audit=warn"):
+        passed(found, "refuse")
+    assert "metrics.json: 1 times the id of a user" in passed(found, "warn")[0]
+    (run / "metrics.json").write_text("{}")
+    assert "nothing that could identify" in passed(audit_path(run), "refuse")[-1]
 
 
 def test_anything_else_is_refused(tmp_path):
