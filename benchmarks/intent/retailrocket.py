@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from reading import Read, boosted, chances, fitted
 
-from commerce.columns import ACTION_CODES, INTENTS, MICROSECONDS, NO_INTENT, NO_QUERY
+from commerce.columns import ACTION_CODES, INTENTS, MICROSECONDS, NO_QUERY
 from commerce.histories import Histories
 from commerce.intent import IntentRules, fetch_labels, history_events, label_moments, moment_table, session_marks
 from commerce.intent_measures import intent_block, last_actions, plain_rules
@@ -101,10 +101,9 @@ def with_code(
     fit_users = np.random.default_rng([seed, 1]).random(len(sessions)) < 0.1
     train, fit = read(every.rows(~held & ~fit_users[every.user])), read(every.rows(~held & fit_users[every.user]))
     asked = read(every.rows(held))
-    shares = np.bincount(asked.moments.label[asked.moments.label != NO_INTENT], minlength=len(INTENTS))
-    print(
-        f"\ncode {bought} as a purchase: {dict(zip(INTENTS, (shares / shares.sum()).round(3).tolist(), strict=True))}"
-    )
+    shares = np.bincount(asked.moments.label, minlength=len(INTENTS)) / len(asked.moments)
+    told = ", ".join(f"{intent} {share:.1%}" for intent, share in zip(INTENTS, shares, strict=True))
+    print(f"\ncode {bought} as a purchase: {told}")
     actions, earlier = (
         last_actions(histories.action, histories.offsets[one.moments.user], one.moments.end) for one in (asked, train)
     )
