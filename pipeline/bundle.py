@@ -35,7 +35,7 @@ from pipeline.ranking_inputs import encoder_path
 from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import window_texts
-from pipeline.shop_rules import read_rules
+from pipeline.shop_rules import asks_rules, read_rules
 from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
@@ -236,9 +236,8 @@ def write_items(folder: Path, source: BundleSource) -> None:
 
 def write_rules(folder: Path, source: BundleSource) -> None:
     """Write the shop's rules for ranked lists, where it has some."""
-    rules = read_rules(source.run, source.config)
-    if rules.active:
-        rules.save(folder / RULES)
+    if asks_rules(source.config.after):
+        read_rules(source.run, source.config).save(folder / RULES)
 
 
 def write_probabilities(folder: Path, source: BundleSource) -> None:

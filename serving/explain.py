@@ -157,7 +157,7 @@ def _reasons(runtime: Runtime, request: Request, trace: Trace, item: int) -> lis
     # What stands high for somebody of whom nothing is known, beside an item from the middle of the list.
     nobody = standing(places[frozenset()], last) + log2(max(2, last) / 2)
     if nobody > 0:
-        because.append(Because(POPULAR, "it stands high for anybody: many choose it", nobody, None))
+        because.append(Because(POPULAR, "it stands high even for a user of whom nothing is known", nobody, None))
     return sorted(because, key=lambda one: -one.worth)
 
 
