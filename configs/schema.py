@@ -941,6 +941,11 @@ class Config:
             )
         if self.after.per_category and not data.item_category:
             raise ValueError("after.per_category counts items of a category; name its column in data.item_category")
+        if self.rank.value and data.items_only:
+            raise ValueError(
+                f"rank.value={self.rank.value} orders by probabilities, which a log teaches, but data.events is none; "
+                "leave it empty"
+            )
         if self.text.vectors == "disk" and self.towers.tuning != "frozen":
             raise ValueError(
                 f"text.vectors=disk keeps vectors as they are, but towers.tuning={self.towers.tuning} changes them; "

@@ -39,7 +39,7 @@ from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import told_query_texts, window_texts
 from pipeline.session_files import write_session_facts
-from pipeline.shop_rules import read_rules
+from pipeline.shop_rules import asks_rules, read_rules
 from pipeline.torch_models import TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
@@ -258,9 +258,8 @@ def write_items(folder: Path, source: BundleSource) -> None:
 
 def write_rules(folder: Path, source: BundleSource) -> None:
     """Write the shop's rules for ranked lists, where it has some."""
-    rules = read_rules(source.run, source.config)
-    if rules.active:
-        rules.save(folder / RULES)
+    if asks_rules(source.config.after):
+        read_rules(source.run, source.config).save(folder / RULES)
 
 
 def write_probabilities(folder: Path, source: BundleSource) -> None:

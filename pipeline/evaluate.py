@@ -33,7 +33,7 @@ from pipeline.retrieve import VARIANTS
 from pipeline.rule_prices import price_lines, rule_prices
 from pipeline.run_folder import RunFolder
 from pipeline.segments import segments_of
-from pipeline.shop_rules import BEFORE, SCORED, arrange_lists, read_rules
+from pipeline.shop_rules import BEFORE, SCORED, arrange_lists, asks_rules, read_rules
 from pipeline.source_shares import measure_sources
 from pipeline.stage import Outcome, Work
 from pipeline.systems import Lists, Terms, check_lists, rank_vectors
@@ -151,14 +151,15 @@ def _prices(
     work: Work, shop: Shop, requests: Requests, relevant: Relevant, shipped: Path, filter_seen: bool
 ) -> dict[str, Any] | None:
     """Return what the shop's rules cost; None where it has none."""
-    rules, value = read_rules(work.run, work.config), work.config.rank.value
-    if not rules.active and not value:
+    value = work.config.rank.value
+    if not asks_rules(work.config.after) and not value:
         return None
+    rules = read_rules(work.run, work.config)
 
     def read(ending: str) -> Lists:
         return read_ranked(shipped.with_name(f"{shipped.stem}{ending}.parquet"), requests.request_id)
 
-    by_value = read(BEFORE if rules.active else "")
+    by_value = read(BEFORE if asks_rules(work.config.after) else "")
     by_score = read(SCORED) if value else by_value
     vectors = np.load(work.run.stage("embed") / "item_vectors.npy", mmap_mode="r")
     groups = np.load(work.run.stage("retrieve") / VARIANTS) if work.config.retrieval.variants == "one" else None

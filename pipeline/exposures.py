@@ -82,7 +82,7 @@ def read_exposures(
     events = _window_events(run, config)
     seen = {int(code) for code in np.unique(events.action)}
     actions = tuple(name for name in OUTCOMES if ACTION_CODES[name] in seen)
-    shown = _impressions(run, config, scratch) if config.prepare.requests == "rolling" else None
+    shown = _impressions(run, config, events.time, scratch) if config.prepare.requests == "rolling" else None
     if shown is not None and len(shown.item):
         whole = Requests.read(run.stage("prepare") / "requests.parquet").of(WINDOW)
         return _shown(shown, events, actions, whole, requests, candidates)
@@ -117,16 +117,15 @@ class _Shown:
     moment_query: NDArray[np.bool_]
 
 
-def _impressions(run: RunFolder, config: Config, scratch: Path) -> _Shown | None:
-    """Read the window's impressions; None where the log has none."""
-    prepared, ingested = run.stage("prepare"), run.stage("ingest")
-    histories = Histories.open(prepared / "histories")
-    with np.load(prepared / "cuts.npz") as cuts:
-        inside = _span(histories, cuts[WINDOW], cuts[NEXT])
-    if inside is None:
+def _impressions(run: RunFolder, config: Config, times: NDArray[np.int64], scratch: Path) -> _Shown | None:
+    """Read the impressions between the first and the last of the window's events; None where the log has none."""
+    if not len(times):
         return None
+    inside = int(times.min()), int(times.max())
     warehouse = open_warehouse(config.run.threads, config.data.memory_gb, scratch)
-    events = with_sessions(warehouse.read_parquet(ingested / "events.parquet"), config.prepare.session_gap_minutes)
+    events = with_sessions(
+        warehouse.read_parquet(run.stage("ingest") / "events.parquet"), config.prepare.session_gap_minutes
+    )
     if "position" not in events.columns:
         events = events.mutate(position=-1)
     # A session may have begun a little before the window.
@@ -151,14 +150,6 @@ def _impressions(run: RunFolder, config: Config, scratch: Path) -> _Shown | None
         time[asked],
         search[asked],
     )
-
-
-def _span(histories: Histories, start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[int, int] | None:
-    """Return the first and last moment of the events between two cuts."""
-    user = np.repeat(np.arange(histories.users), np.diff(histories.offsets))
-    position = np.arange(len(histories.time))
-    inside = histories.time[(position >= start[user]) & (position < stop[user])]
-    return (int(inside.min()), int(inside.max())) if len(inside) else None
 
 
 def _shown(
@@ -240,36 +231,38 @@ def _retrieved(
         [ACTION_CODES[name] for name in actions],
         inclusive=not rolling,
     )
-    asked, kept = _moments(run, config, requests)
+    asked, kept = _moments(run, config, events, requests)
     nothing = np.zeros((2, len(actions)))
     return Exposures(RETRIEVED, actions, row, column, np.full(len(row), -1), happened, asked, kept, nothing, 0)
 
 
-def _moments(run: RunFolder, config: Config, requests: Requests) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return at how many moments lists could be asked for, and the share of them that a run keeps, by search terms.
+def _moments(
+    run: RunFolder, config: Config, events: _Events, requests: Requests
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return how many requests there are, and the share that a run keeps of the moments at which lists could be asked.
 
-    Nothing that counts as a target followed the others.
+    Both ``[2]``, without and with search terms. Nothing that counts as a target followed the other moments.
     """
     prepared = run.stage("prepare")
-    with_query = requests.query != NO_QUERY
-    counts = np.array([np.sum(~with_query), np.sum(with_query)], dtype=np.int64)
     whole = Requests.read(prepared / "requests.parquet").of(WINDOW)
-    all_kept = np.array([np.sum(whole.query == NO_QUERY), np.sum(whole.query != NO_QUERY)])
+    counts, kept = _by_query(requests), _by_query(whole)
     if config.prepare.split != "time":
         return counts, np.ones(2)  # each user is asked about one event, which there is
     if config.prepare.requests == "single":
-        learners = np.load(prepared / "learned.npz")[WINDOW] > Histories.open(prepared / "histories").offsets[:-1]
-        return counts, np.array([min(1.0, all_kept[0] / max(1, int(learners.sum()))), 1.0])
-    histories = Histories.open(prepared / "histories")
-    with np.load(prepared / "cuts.npz") as cuts:
-        start, stop = cuts[WINDOW], cuts[NEXT]
-    user = np.repeat(np.arange(histories.users), np.diff(histories.offsets))
-    position = np.arange(len(histories.time))
-    inside = (position >= start[user]) & (position < stop[user])
-    sessions, first = np.unique(histories.session[inside], return_index=True)
-    search = histories.action[inside] == ACTION_CODES["search"]
-    could = np.array([len(sessions) - int(search[first].sum()), int(search.sum())])
-    return counts, np.minimum(1.0, all_kept / np.maximum(could, 1))
+        starts = Histories.open(prepared / "histories").offsets[:-1]
+        with np.load(prepared / "learned.npz") as learned:
+            could = np.array([np.sum(learned[WINDOW] > starts), 0])
+    else:
+        _, first = np.unique(events.owner, return_index=True)
+        search = events.action == ACTION_CODES["search"]
+        could = np.array([len(first) - int(search[first].sum()), int(search.sum())])
+    return counts, np.where(could > 0, np.minimum(1.0, kept / np.maximum(could, 1)), 1.0)
+
+
+def _by_query(requests: Requests) -> NDArray[np.int64]:
+    """Return how many requests come without and with search terms."""
+    searching = int(np.sum(requests.query != NO_QUERY))
+    return np.array([len(requests) - searching, searching], dtype=np.int64)
 
 
 def _row_of(requests: Requests, session: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.int64]:

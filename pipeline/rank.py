@@ -20,7 +20,7 @@ from pipeline.asking import Shop
 from pipeline.probabilities import Described, fit_probabilities, probability_requests, value_order
 from pipeline.ranking_inputs import MAIN, NEW_ITEMS, PROTOCOLS, RankingInputs, candidates_file
 from pipeline.retrieve import VARIANTS
-from pipeline.shop_rules import BEFORE, SCORED, arrange_lists, read_rules
+from pipeline.shop_rules import BEFORE, SCORED, arrange_lists, asks_rules, read_rules
 from pipeline.stage import Outcome, Work
 from ranking.after import Arranged, Rules
 from ranking.fusion import fuse, reorder
@@ -34,7 +34,7 @@ def rank(work: Work) -> Outcome:
     """Write the shipped order of the test window, one file a protocol, and the probabilities that go with it."""
     verdicts = json.loads((work.run.stage("train-ranker") / "gate.json").read_text())
     requests = Requests.read(work.run.stage("prepare") / "requests.parquet").of("test")
-    rules = read_rules(work.run, work.config)
+    rules = read_rules(work.run, work.config) if asks_rules(work.config.after) else None
     model, lines = _probabilities(verdicts, work)
     for protocol in PROTOCOLS:
         name = candidates_file("test", protocol)
@@ -48,7 +48,7 @@ def rank(work: Work) -> Outcome:
             write_ranked(work.out / f"{name}{SCORED}.parquet", requests.request_id, items, scores)
             items, scores = value_order(work.run, work.config, model, described)
             lines.append(f"{name}: the first {work.config.rank.value_depth} by expected {work.config.rank.value}")
-        if rules.active:
+        if rules is not None:
             write_ranked(work.out / f"{name}{BEFORE}.parquet", requests.request_id, items, scores)
             arranged = _arranged((items, scores), rules, requests, protocol, work)
             items, scores = arranged.items, arranged.scores

@@ -15,7 +15,7 @@ from commerce.features import category_name
 from commerce.records import Requests
 from commerce.texts import leaf_category
 from configs.errors import InputError
-from configs.schema import Config
+from configs.schema import AfterConfig, Config
 from pipeline.asking import Shop, blocks
 from pipeline.run_folder import RunFolder
 from ranking.after import Arranged, Rules, arrange
@@ -26,6 +26,12 @@ SCORED = "_scored"
 """Ends the names of those in the order of the scores, where ``rank.value`` asks for another."""
 _SHOWN = 5
 """Names that a message lists."""
+
+
+def asks_rules(after: AfterConfig) -> bool:
+    """Whether a shop asks anything of ranked lists."""
+    asked = (after.diversity, after.per_category, after.pinned, after.boosted, after.suppressed, after.floors)
+    return any(map(bool, asked))
 
 
 def read_rules(run: RunFolder, config: Config) -> Rules:

@@ -154,9 +154,11 @@ def _reasons(runtime: Runtime, request: Request, trace: Trace, item: int) -> lis
         for kind, worth in found.items()
     ]
     # What stands high for somebody of whom nothing is known, beside an item from the middle of the list.
-    nobody = standing(places[frozenset()], last) + log2(max(2, last) / 2)
-    if nobody > 0:
-        because.append(Because(POPULAR, "it stands high for anybody: many choose it", nobody, None))
+    alone = places[frozenset()]
+    nobody = standing(alone, last) + log2(max(2, last) / 2)
+    if alone is not None and nobody > 0:
+        words = f"even for a user of whom nothing is known it stands at place {alone:,} of {last:,}"
+        because.append(Because(POPULAR, words, nobody, None))
     return sorted(because, key=lambda one: -one.worth)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from serving.explain import Because, Explanation
+    from serving.score_parts import Part
 
 
 @click.command(short_help="Say why an item is recommended, or why not.")
@@ -81,11 +82,19 @@ def explanation_lines(told: Explanation) -> Iterator[str]:
         yield "Found by: " + "; ".join(f"{reason.source} #{reason.rank}" for reason in told.found_by) + "."
     if told.features:
         yield "What its score is made of, the most first:"
-        yield from (f"   {part.value:+.3f}  {part.words}" for part in told.features)
+        yield from _parts(told.features)
     if told.events:
         yield "Past events that brought the user nearest to it:"
-        yield from (f"   {part.value:+.3f}  {part.words}" for part in told.events)
+        yield from _parts(told.events)
     yield from (f"Note: {note}." for note in told.notes)
+
+
+def _parts(parts: Sequence[Part]) -> Iterator[str]:
+    """Yield the parts that are at least a hundredth of the largest, to two digits."""
+    least = 0.01 * max(abs(part.value) for part in parts)
+    for part in parts:
+        if abs(part.value) >= least:
+            yield f"  {part.value:+9.2g}  {part.words}"
 
 
 def _line(number: int, reason: Because) -> str:

@@ -135,6 +135,11 @@ def told(cases: list[Case], seed: int) -> list[str]:
     )
     own = [NAMED[case.cause] in case.there for case in knowable]
     lines.append(f"  evidence of the cause is there at all: {share(own)}")
+    lines.append(
+        f"  mean over causes: {_macro([case.named() for case in knowable], knowable):.1%}; at random "
+        f"{_macro([_by_chance(case) for case in knowable], knowable):.1%}; always the same three "
+        f"{_macro([NAMED[case.cause] in best for case in knowable], knowable):.1%}"
+    )
     for cause in NAMED:
         of = [case for case in knowable if case.cause == cause]
         if of:
@@ -154,6 +159,12 @@ def told(cases: list[Case], seed: int) -> list[str]:
         said = ", ".join(f"{kind} {times}" for kind, times in first.most_common(4))
         lines.append(f"  not knowable: {cause} {count} of {len(cases)} purchases; named first instead: {said}")
     return lines
+
+
+def _macro(hits: Sequence[float], cases: Sequence[Case]) -> float:
+    """Return the mean over causes of the mean over their cases."""
+    causes = np.array([case.cause for case in cases])
+    return float(np.mean([np.mean(np.asarray(hits, dtype=float)[causes == cause]) for cause in np.unique(causes)]))
 
 
 def _by_chance(case: Case) -> float:

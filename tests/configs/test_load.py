@@ -158,3 +158,13 @@ def test_groups_of_items_are_named_among_the_declared_features(file):
 def test_nonsense_about_negatives_and_ranks_is_refused(setting, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
         load_config("bazaar", [setting])
+
+
+def test_an_order_by_value_needs_probabilities_and_a_log(file):
+    for overrides, said in (
+        (["rank.value=profit"], "rank.value must be"),
+        (["rank.value=bid", "rank.probabilities=false"], "set rank.probabilities=true"),
+        (["rank.value=bid", "data.events=none", "data.items=items.csv"], "data.events is none"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            load_config(file, overrides)

@@ -135,6 +135,7 @@ def build_config(run, **ranking):
     config.run.name, config.run.folder = "made-up", str(run.root)
     config.retrieval.sources, config.retrieval.candidates = ["vectors"], KEPT
     config.evaluate.bootstrap = 200
+    config.rank.probabilities = False  # these runs have no log; tests/pipeline/test_exposures.py has one
     settings = {"depth": 10, "list_length": 8, "width": 8, "precision": "fp32", "epochs": 1}
     for name, value in ({"encoder": str(run.root / "encoder")} | settings | ranking).items():
         setattr(config.ranking, name, value)
