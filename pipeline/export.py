@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from commerce.durable import replace_folder
+from commerce.durable import replace_folder, write_atomic
 from configs.schema import ExportConfig
 from pipeline.bundle import BundleSource, write_bundle
+from pipeline.cards.write import CARDS, write_cards
 from pipeline.plain_export import write_plain
 from pipeline.stage import Outcome, Work
 from serving.golden import Shaken, golden_requests, record
@@ -54,13 +55,17 @@ def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, 
     root = work.run.root
     with _temporary(root, BUNDLE) as bundle, _temporary(root, PLAIN) as plain:
         facts = write(bundle)
+        write_cards(bundle, work.run, work.config, facts)
         _add_golden(bundle, source, facts, work.config.run.seed)
         report = verify(bundle)
         write_plain(plain, source.item_ids, source.item_vectors, bundle / "index")
         replace_folder(bundle, root / BUNDLE)
         replace_folder(plain, root / PLAIN)
+    for name in CARDS:
+        write_atomic(root / name, (root / BUNDLE / name).read_text(encoding="utf-8"))
     (work.out / "export.json").write_text(json.dumps({"bundle": report.bundle, "bytes": report.bytes}, indent=1))
     files = [path for name in (BUNDLE, PLAIN) for path in sorted((root / name).rglob("*")) if path.is_file()]
+    files += [root / name for name in CARDS]
     return Outcome([*lines, *_lines(root, report, facts)], published=files)
 
 
@@ -127,4 +132,5 @@ def _lines(root: Path, report: Report, facts: dict[str, Any]) -> list[str]:
         f"  verified in {report.seconds:.1f} s: {golden.requests} golden requests ({order}), lowest cosine to torch "
         f"{golden.lowest_cosine:.7f}, largest score difference {golden.largest_difference:.1e}",
         f"{root / PLAIN}: index, ids and vectors for anybody; python {root / PLAIN / 'read.py'} ITEM_ID",
+        f"{' and '.join(str(root / name) for name in CARDS)}: what was measured, on what, and what was not",
     ]
