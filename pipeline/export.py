@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from commerce.durable import replace_folder
+from commerce.durable import replace_folder, write_atomic
 from pipeline.audit import audit_export, passed
 from pipeline.bundle import BundleSource, write_bundle
+from pipeline.cards.write import CARDS, write_cards
 from pipeline.forgotten import check_bundle, listed, refuse_unfinished
 from pipeline.plain_export import write_plain
 from pipeline.precision import Shipped, told
@@ -65,6 +66,7 @@ def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, 
     with _temporary(root, BUNDLE) as bundle, _temporary(root, PLAIN) as plain:
         facts = write(bundle)
         _write_opt_out(bundle, work)
+        write_cards(bundle, work.run, work.config, facts)
         _add_golden(bundle, source, facts, work.config.run.seed)
         report = verify(bundle)
         write_plain(plain, source.item_ids, source.item_vectors, bundle / "index")
@@ -74,8 +76,11 @@ def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, 
         findings = passed(found, work.config.export.audit)
         replace_folder(bundle, root / BUNDLE)
         replace_folder(plain, root / PLAIN)
+    for name in CARDS:
+        write_atomic(root / name, (root / BUNDLE / name).read_text(encoding="utf-8"))
     (work.out / "export.json").write_text(json.dumps({"bundle": report.bundle, "bytes": report.bytes}, indent=1))
     files = [path for name in (BUNDLE, PLAIN) for path in sorted((root / name).rglob("*")) if path.is_file()]
+    files += [root / name for name in CARDS]
     return Outcome([*lines, *_lines(root, report, facts), *findings, *forgotten], published=files)
 
 
@@ -140,4 +145,5 @@ def _lines(root: Path, report: Report, facts: dict[str, Any]) -> list[str]:
         *(f"  {line}" for line in told(facts["models"])),
         "  " + parts_line(report.parts),
         f"{root / PLAIN}: index, ids and vectors for anybody; python {root / PLAIN / 'read.py'} ITEM_ID",
+        f"{' and '.join(str(root / name) for name in CARDS)}: what was measured, on what, and what was not",
     ]

@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from commerce.segments import segment_names
-from configs.errors import InputError
 from configs.load import as_yaml
 from configs.schema import Config
-from pipeline.asked import Evaluated
+from pipeline.cards.write import CARDS
 from pipeline.provenance import git_commit
-from pipeline.registry.evidence import FOLDER, Evidence, gather, write_evidence
-from pipeline.segments import segments_of
+from pipeline.registry.evidence import FOLDER, write_evidence
+from pipeline.registry.guarded import guarded_evidence
 from pipeline.stage import Outcome, Work
-from pipeline.user_hashes import user_key
 from serving.manifest import bundle_id, check_files, read_manifest
 
 _STEPS = ("step", "epoch")
@@ -37,7 +34,7 @@ def register(work: Work) -> Outcome:
     manifest = read_manifest(bundle)
     check_files(bundle, manifest)
     proof = work.out / FOLDER
-    write_evidence(_evidence(work), proof)
+    write_evidence(guarded_evidence(work), proof)
     resolved = work.out / "config.yaml"
     resolved.write_text(as_yaml(config), encoding="utf-8")
     measured = work.run.root / "metrics.json"
@@ -52,7 +49,7 @@ def register(work: Work) -> Outcome:
             "mercato.bundle": bundle_id(bundle),
             "mercato.git_commit": git_commit(),
         },
-        files=[resolved, measured, proof],
+        files=[resolved, measured, proof, *(bundle / name for name in CARDS if (bundle / name).is_file())],
     )
     done = Registry(work.config.tracking.uri, config.tracking.experiment).register(
         record, bundle, config.tracking.model
@@ -71,44 +68,6 @@ def register(work: Work) -> Outcome:
             f"look at it with: mlflow ui --backend-store-uri {config.tracking.uri}",
         ]
     )
-
-
-def _evidence(work: Work) -> Evidence:
-    """Measure the shipped order request by request, for the gate that compares versions.
-
-    Segments by sensitive features are left out unless they are guarded: nothing else needs them there.
-
-    Raises:
-        InputError: if a guarded segment cannot be one of this shop's.
-    """
-    config, run = work.config, Evaluated.open(work.run.root)
-    segments, _, _ = segments_of(
-        work.run,
-        run.requests,
-        run.relevant,
-        run.histories,
-        run.metrics["items"],
-        run.settings["evaluate"],
-        asdict(config.data),
-    )
-    guarded = list(config.tracking.guarded_segments)
-    features = [f"{name} = " for name in config.evaluate.segments]
-    unknown = [name for name in guarded if name not in segment_names() and not name.startswith(tuple(features))]
-    if unknown:
-        raise InputError(
-            f"tracking.guarded_segments names {unknown[0]!r}, which no request can be in; segments are "
-            f"{', '.join([*segment_names(), *(f'{name}VALUE' for name in features)])}"
-        )
-    hidden = tuple(f"user:{name} = " for name in config.data.sensitive)
-    kept = [one for one in segments if one.name in guarded or not one.name.startswith(hidden)]
-    key, _ = user_key(config.export.hash_key_variable, work.run.root)
-    guard = {
-        "metrics": list(config.tracking.guard_metrics),
-        "segments": guarded,
-        "margin": config.tracking.guard_margin,
-        "segment_margin": config.tracking.guard_segment_margin,
-    }
-    return gather(run, kept, key, guard)
 
 
 def _curves(work: Work) -> dict[str, list[tuple[int, float]]]:

@@ -112,7 +112,7 @@ def _quantiles(counts: NDArray[np.integer]) -> str:
 
 
 def _texts(prepared: Path) -> list[str]:
-    """Say in which scripts texts are written: with Chinese, Japanese or Korean characters, with other letters, empty."""
+    """Say in which scripts texts are written: with Chinese, Japanese or Korean letters, with others, empty."""
     rows = []
     for kind, file in (("product texts", "item_texts.parquet"), ("different search terms", "queries.parquet")):
         texts = [str(text or "") for text in pq.read_table(prepared / file, columns=["text"])["text"].to_pylist()]

@@ -46,8 +46,8 @@ def _what(facts: Mapping[str, Any]) -> list[str]:
     models, sources = facts["models"], ", ".join(facts["settings"]["sources"])
     user = models["user"]
     lines = [
-        f"Mercato {facts['mercato']}, commit {facts['git_commit'] or 'unknown'}. Written by `mercato export` from what the "
-        "run measured; numbers are those of `metrics.json`. What it learned from: `data_card.md`.",
+        f"Mercato {facts['mercato']}, commit {facts['git_commit'] or 'unknown'}. Written by `mercato export` from what "
+        "the run measured; numbers are those of `metrics.json`. What it learned from: `data_card.md`.",
         "",
         f"- Candidates from: {sources}.",
         f"- Text vectors: {models['text']['dim']} wide, at most {models['text']['max_tokens']} tokens.",
@@ -61,7 +61,7 @@ def _gate(facts: Mapping[str, Any], gate: Mapping[str, Any] | None) -> list[str]
     if gate is None:
         return []
     shipped = "ships" if facts["models"]["reranker"] else "does not ship"
-    on = f" ({gate['requests']:,} requests of {gate['users']:,} users, none of them tested on)" if "users" in gate else ""
+    on = f" ({gate['requests']:,} requests of {gate['users']:,} users, none tested on)" if "users" in gate else ""
     return ["## Reranker", "", f"It {shipped}: {gate.get('reason', 'no reason was recorded')}{on}.", ""]
 
 
@@ -133,13 +133,36 @@ def _limits(metrics: Mapping[str, Any]) -> list[str]:
         )
     if "history: 0" in sizes:
         new = sizes["history: 0"]["requests"]
-        lines.append(f"- {share(new, requests)} of the test requests ({new:,}) come from users without a visible event.")
+        lines.append(
+            f"- {share(new, requests)} of the test requests ({new:,}) come from users without a visible event."
+        )
     sources = metrics.get("sources") or {}
     if sources.get("requests"):
         lines.append(
             f"- Only what is among the {sources['candidates']:,} candidates of a request can be shown; measured on "
             f"{sources['requests']:,} requests of {sources['users']:,} users."
         )
-    lines.append(f"- {share(metrics['catalogue'], metrics['items'])} of {metrics['items']:,} items could be shown at all.")
+    lines.append(f"- {share(metrics['catalogue'], metrics['items'])} of {metrics['items']:,} items could be shown.")
+    lines += _weak(metrics)
     lines.append(f"- Measured on: {metrics['hardware']}.")
     return ["## Limits", "", *lines, ""]
+
+
+def _weak(metrics: Mapping[str, Any]) -> list[str]:
+    """Name the segments in which nothing is found, and those in which a baseline reaches more."""
+    nothing, lower = [], []
+    for name, found in metrics["segments"].items():
+        values = {system: _headline(measures) for system, measures in found.items() if system != "oracle"}
+        best = max(values, key=lambda system: values[system])
+        if values["mercato"] == 0:
+            nothing.append(f"`{name}`")
+        elif values[best] > values["mercato"]:
+            lower.append(f"`{name}` ({best} {values[best]:.4f}, mercato {values['mercato']:.4f})")
+    lines = [f"- Nothing relevant was shown in the first places in: {', '.join(nothing)}."] if nothing else []
+    if lower:
+        lines.append(f"- Another system reaches more (which may be luck) in: {', '.join(lower)}.")
+    return lines
+
+
+def _headline(measures: Mapping[str, Any]) -> float:
+    return float(next(found["value"] for name, found in measures.items() if name.startswith("ndcg@")))

@@ -62,8 +62,8 @@ def _segments(config: Config, metrics: Mapping[str, Any]) -> Iterator[str]:
     few = [f"`{name}` ({found['users']:,})" for name, found in sizes.items() if found["users"] < least]
     if few:
         yield (
-            f"Reliably: segments of fewer than {least:,} users (`evaluate.segment_min_users`), whose intervals are wide: "
-            f"{', '.join(few)}."
+            f"Reliably: segments of fewer than {least:,} users (`evaluate.segment_min_users`), whose intervals are "
+            f"wide: {', '.join(few)}."
         )
 
 

@@ -16,7 +16,7 @@ from pipeline.cards.untested import Tested, untested
 from pipeline.run_folder import RunFolder
 from retrieval.index_folder import read_facts
 from retrieval.promise import said
-from retrieval.sharded import SHARDED
+from retrieval.recall import Recall
 
 CARDS = ("model_card.md", "data_card.md")
 
@@ -45,7 +45,12 @@ def _index(run: RunFolder) -> list[str]:
     """Say how the index keeps its promise."""
     facts, shards = read_facts(run.stage("index"))
     if shards is not None:
-        return [f"{shards['items']:,} items in shards; {said(facts['promise'])}, of the first of them"]
+        recall = Recall(**shards["validation"])
+        return [
+            f"{shards['items']:,} items in {shards['shards']} shards; recall@{shards['promise']['at_k']} "
+            f"{recall.mean:.4f} (at least {recall.low:.4f}) of the whole on {recall.queries:,} queries, for a promise "
+            f"of {shards['promise']['target_recall']:g}"
+        ]
     if "promise" not in facts:
         return [f"exact: {facts['items']:,} items, every one of them compared"]
     return [f"{facts['items']:,} items; {said(facts['promise'])}"]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow.entities import Metric
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from configs.errors import InputError
@@ -45,7 +46,11 @@ class Champion:
         """
         self._client = open_tracking(uri, make=False)
         self._uri, self.model = uri, model
-        self.history()
+        try:
+            self.history()
+        except MlflowException as error:
+            why = str(error).splitlines()[0]
+            raise InputError(f"the tracking server does not answer as MLflow does: {why}") from error
 
     def history(self) -> History:
         """Return what became of the model's versions."""
@@ -205,27 +210,27 @@ class Champion:
 
     def _usable(self, version: str) -> None:
         """Raise InputError for a version that is not there or is retired."""
-        try:
-            reason = self._retired(version)
-        except MlflowException as error:
-            known = sorted(int(found.version) for found in self._client.search_model_versions(f"name = '{self.model}'"))
+        found = self._find(version)
+        if found is None:
+            known = sorted(int(one.version) for one in self._client.search_model_versions(f"name = '{self.model}'"))
             raise InputError(
                 f"there is no version {version} of {self.model}; it has {', '.join(map(str, known)) or 'none'}"
-            ) from error
-        if reason is not None:
-            raise InputError(f"version {version} of {self.model} is retired ({reason}); name another")
+            )
+        if RETIRED in found.tags:
+            raise InputError(f"version {version} of {self.model} is retired ({found.tags[RETIRED]}); name another")
 
     def _may_reign(self, version: str) -> bool:
         """Return whether a version is there and not retired."""
-        try:
-            return self._retired(version) is None
-        except MlflowException:
-            return False
+        found = self._find(version)
+        return found is not None and RETIRED not in found.tags
 
-    def _retired(self, version: str) -> str | None:
-        """Return why a version was retired, None for one that was not."""
-        reason: str | None = self._client.get_model_version(self.model, version).tags.get(RETIRED)
-        return reason
+    def _find(self, version: str) -> ModelVersion | None:
+        try:
+            return self._client.get_model_version(self.model, version)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
 
 
 def _after(former: str) -> str:

@@ -82,7 +82,26 @@ def tiny_shop(shop_config):
     run.run(*STAGES, say=lambda line: None)
     _ship_a_reranker(run)
     interval = {"value": 0.1, "low": 0.05, "high": 0.15}
-    measured = {"format": 1, "systems": {"mercato": {"ndcg@10": interval}}, "paired": {}, "segments": {}}
+    measured = {
+        "format": 1,
+        "dataset": "shop",
+        "split": "time",
+        "targets": {"purchase": 1.0},
+        "window": {"from": "2026-01-01", "until": "2026-01-08"},
+        "filter_seen": False,
+        "repeats": "allowed",
+        "requests": 10,
+        "users": 5,
+        "items": 90,
+        "catalogue": 90,
+        "seed": 1,
+        "hardware": "none",
+        "intervals": {"confidence": 0.95, "resamples": 20, "over": "users"},
+        "systems": {"mercato": {"ndcg@10": interval, "recall@10": interval}},
+        "paired": {},
+        "segments": {"user: new": {"mercato": {"ndcg@10": interval}}},
+        "segment_sizes": {"user: new": {"requests": 2, "users": 1}},
+    }
     (run.folder / "metrics.json").write_text(json.dumps(measured))
     return run
 

@@ -59,25 +59,26 @@ def test_a_promotion_killed_before_any_of_its_writes_leaves_the_former_champion(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_promotions_killed_at_fifty_random_moments(uri):
-    champion, draw = Champion(uri, MODEL), random.Random(0)
+    champion, draw, ready = Champion(uri, MODEL), random.Random(0), SPAWN.Event()
+    ready.set()
     champion.promote("1")
     began = time.monotonic()
-    whole = _start(promote_until, uri, 0)
-    whole.join()
-    took, killed = time.monotonic() - began, 0
+    _start(promote, uri, "2", ready).join()
+    took, killed, took_effect = time.monotonic() - began, 0, 0
     for _ in range(50):
         before = champion.history().alias
-        ready = SPAWN.Event()
-        ready.set()
-        process = _start(promote, uri, "2" if before != "2" else "1", ready)
+        after = "1" if before == "2" else "2"  # as good as each other
+        process = _start(promote, uri, after, ready)
         process.join(draw.uniform(0, took))
         killed += process.is_alive()
         process.kill()
         process.join()
         history = champion.history()
         assert history.agrees
-        assert history.alias in (before, "2" if before != "2" else "1")
+        assert history.alias in (before, after)
+        took_effect += history.alias == after
     assert killed > 10
+    assert len(history.reigns) == 2 + took_effect
 
 
 def test_turns_on_a_server_are_taken_by_one_at_a_time(uri, tmp_path):
