@@ -77,7 +77,7 @@ def user_inputs(
         gap=inputs.gap,
         count=inputs.count,
         categorical=features.categorical.astype(np.int64),
-        numeric=features.numeric,
+        numeric=np.array(features.numeric),  # a copy: torch warns of mapped files
         numeric_mask=features.numeric_mask.astype(np.float32),
     )
 
