@@ -30,6 +30,8 @@ _ROUNDS = 7
 _BLOCK = 12
 """Calls of a graph that a round times."""
 _RESAMPLES = 1000
+_LEAST = 50
+"""Requests below which a loss of half a percent is luck."""
 
 
 @dataclass(frozen=True)
@@ -62,24 +64,30 @@ def choose_precisions(folder: Path, models: dict[str, Any], source: Any) -> dict
     Returns: ``models`` with ``precision``, ``why`` and ``measured`` of each part.
     """
     settings: ExportConfig = source.config.export
-    chosen = dict(models)
-    if settings.precision == "fp32":
-        asked = Choice("fp32", "export.precision=fp32", {}).as_json()
-        return chosen | {part: {**models[part], **asked} for part in GRAPHS if models[part] is not None}
+    parts = [part for part in GRAPHS if models[part] is not None]
+    choices = {part: Choice("fp32", "export.precision=fp32", {}) for part in parts}
+    if settings.precision != "fp32":
+        choices = _measured(folder, models, source, parts)
+    return models | {part: {**models[part], **choices[part].as_json()} for part in parts}
+
+
+def _measured(folder: Path, models: dict[str, Any], source: Any, parts: Sequence[str]) -> dict[str, Choice]:
+    """Return what is chosen of each part, and put the int8 graphs that are into the bundle."""
+    settings: ExportConfig = source.config.export
+    choices = {part: decide({}, settings) for part in parts}
     with TemporaryDirectory(prefix="int8-") as name:
         small = Path(name)
-        for part in GRAPHS:
-            if models[part] is not None:
-                quantise(folder / GRAPHS[part], small / GRAPHS[part])
+        for part in parts:
+            quantise(folder / GRAPHS[part], small / GRAPHS[part])
         for path in folder.iterdir():  # tokenizers and tokens are the same
             if not (small / path.name).exists():
                 (small / path.name).symlink_to(path.resolve())
         for trial in trials(folder, OnnxModels(folder, models, 1), OnnxModels(small, models, 1), models, source):
-            choice = decide(measure(trial, source.config.run.seed), settings)
-            chosen[trial.part] = {**models[trial.part], **choice.as_json()}
-            if choice.precision == "int8":
-                shutil.copyfile(small / GRAPHS[trial.part], folder / GRAPHS[trial.part])
-    return chosen
+            choices[trial.part] = decide(measure(trial, source.config.run.seed), settings)
+        for part in parts:  # not before all are tried, since the trials ask one another's fp32 graphs
+            if choices[part].precision == "int8":
+                shutil.copyfile(small / GRAPHS[part], folder / GRAPHS[part])
+    return choices
 
 
 def quantise(graph: Path, target: Path) -> None:
@@ -117,15 +125,16 @@ def measure(trial: Trial, seed: int) -> dict[str, Any]:
 
 
 def decide(figures: dict[str, Any], settings: ExportConfig) -> Choice:
-    """Return the precision that the figures allow, and why."""
-    fast = f"{figures['speed']:.2f} times as fast"
-    if "measure" not in figures:
-        told = f"int8 is {fast}, but no request of the gate's half can tell what it loses"
+    """Return the precision that the figures allow, and why; ``figures`` may be empty where nothing could be asked."""
+    asked = figures.get("requests", 0)
+    fast = f"{figures['speed']:.2f} times as fast" if figures else "not timed"
+    if asked < _LEAST:
+        told = f"int8 is {fast}, but {asked} requests of the gate's half can tell what it loses, {_LEAST} are needed"
         return Choice("int8" if settings.precision == "int8" else "fp32", _asked(settings, told), figures)
     lost = max(0.0, figures["fp32"] - figures["int8"]) / figures["fp32"] if figures["fp32"] > 0 else 0.0
     told = (
         f"int8 is {fast}, {settings.int8_speedup:g} are asked for, and loses {lost:.2%} of {figures['measure']} on "
-        f"{figures['requests']:,} requests, {settings.int8_loss:.2%} are allowed"
+        f"{asked:,} requests, {settings.int8_loss:.2%} are allowed"
     )
     holds = figures["speed"] >= settings.int8_speedup and lost <= settings.int8_loss and figures["fp32"] > 0
     return Choice("int8" if holds or settings.precision == "int8" else "fp32", _asked(settings, told), figures)

@@ -40,7 +40,9 @@ def seal(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     for old in (MANIFEST, SEAL, SIGNATURE):
         (folder / old).unlink(missing_ok=True)
-    files = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()}
+    files: dict[str, dict[str, Any]] = {
+        name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()
+    }
     parts = bytes_by_part({name: file["bytes"] for name, file in files.items()})
     manifest = {"format": FORMAT, **facts, "parts": parts, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")

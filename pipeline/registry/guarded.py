@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from commerce.segments import segment_names
 from configs.errors import InputError
 from pipeline.asked import Evaluated
-from pipeline.export import user_key
 from pipeline.registry.evidence import Evidence, gather
-from pipeline.segments import segments_of
+from pipeline.segments import run_segments
 from pipeline.stage import Work
+from pipeline.user_hashes import user_key
 
 
 def guarded_evidence(work: Work) -> Evidence:
@@ -22,15 +20,7 @@ def guarded_evidence(work: Work) -> Evidence:
         InputError: if a guarded segment cannot be one of this shop's.
     """
     config, run = work.config, Evaluated.open(work.run.root)
-    segments, _, _ = segments_of(
-        work.run,
-        run.requests,
-        run.relevant,
-        run.histories,
-        run.metrics["items"],
-        run.settings["evaluate"],
-        asdict(config.data),
-    )
+    segments = run_segments(run)
     guarded = list(config.tracking.guarded_segments)
     features = [f"{name} = " for name in config.evaluate.segments]
     unknown = [name for name in guarded if name not in segment_names() and not name.startswith(tuple(features))]
@@ -41,7 +31,7 @@ def guarded_evidence(work: Work) -> Evidence:
         )
     hidden = tuple(f"user:{name} = " for name in config.data.sensitive)
     kept = [one for one in segments if one.name in guarded or not one.name.startswith(hidden)]
-    key, _ = user_key(config.export, work.run.root)
+    key, _ = user_key(config.export.hash_key_variable, work.run.root)
     guard = {
         "metrics": list(config.tracking.guard_metrics),
         "segments": guarded,

@@ -27,6 +27,7 @@ def figures(speed=2.0, fp32=0.400, int8=0.399):
         (figures(int8=0.5), "int8"),  # better by luck is no loss
         (figures(fp32=0.0, int8=0.0), "fp32"),  # nothing was found, so nothing is known
         ({"speed": 3.0}, "fp32"),  # no requests
+        (figures() | {"requests": 49}, "fp32"),  # too few
     ],
 )
 def test_int8_ships_only_if_it_is_fast_and_loses_little(found, precision):
@@ -40,7 +41,9 @@ def test_the_choice_says_why():
     assert decide(figures(speed=1.2, int8=0.38), RULE).why == (
         "int8 is 1.20 times as fast, 1.7 are asked for, and loses 5.00% of recall@10 on 300 requests, 0.50% are allowed"
     )
-    assert "no request of the gate's half can tell what it loses" in decide({"speed": 3.0}, RULE).why
+    assert "3.00 times as fast, but 0 requests of the gate's half can tell" in decide({"speed": 3.0}, RULE).why
+    assert decide({}, RULE).precision == "fp32"
+    assert decide({}, ExportConfig(precision="int8")).precision == "int8"
     chosen = decide(figures(), RULE).as_json()
     assert told({"text": chosen, "user": None, "reranker": None}) == [f"text_encoder.onnx: int8; {chosen['why']}"]
 

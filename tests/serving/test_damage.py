@@ -30,7 +30,8 @@ def files_of(folder):
 
 
 def test_a_file_of_another_bundle_is_refused_by_name(bundle, another):
-    swapped = [name for name in files_of(bundle) if (bundle / name).read_bytes() != (another / name).read_bytes()]
+    both = sorted({*files_of(bundle)} & {*files_of(another)})  # a changed index has new names
+    swapped = [name for name in both if (bundle / name).read_bytes() != (another / name).read_bytes()]
     assert len(swapped) > 15
     assert {MANIFEST, SEAL, "item_vectors.npy", "item_ids/text.npy"} <= {*swapped}
     for name in swapped:
@@ -45,7 +46,7 @@ def test_a_file_of_another_bundle_is_refused_by_name(bundle, another):
 def test_another_bundles_manifest_with_its_seal_does_not_fit(bundle, another):
     for name in (MANIFEST, SEAL):
         shutil.copyfile(another / name, bundle / name)
-    with pytest.raises(BundleError, match=r"file .* has .* bytes, but the manifest says|was changed"):
+    with pytest.raises(BundleError, match=r"file \S+ is missing; copy or export"):
         verify(bundle)
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from configs.errors import InputError
+from serving.commands import recommend
 from serving.in_time import SLICE
 from serving.pace import RERANK, USER, Costs, Pace, source_step
 from serving.requests import Request
@@ -190,3 +192,17 @@ def test_a_budget_is_some_time_and_goes_along_as_json():
     request = Request("u1", budget_ms=12.5)
     assert Request.from_json(request.as_json()) == request
     assert "budget_ms" not in Request("u1").as_json()
+
+
+def test_the_command_prints_what_each_step_takes_and_where_it_was_cut(exported):
+    bundle = str(exported[0].folder / "bundle")
+    shown = CliRunner().invoke(recommend, [bundle, "--user", "u000003", "--query", "red tea", "--timings"])
+    assert shown.exit_code == 0, shown.output
+    table = shown.output.partition("Time of each step, ms")[2]
+    for step in ("state", "search terms", "user and intent", "source vectors", "blend", "rerank", "fields", "in all"):
+        assert step in table
+    cut = CliRunner().invoke(recommend, [bundle, "--user", "u000003", "--budget-ms", "0.000001"])
+    assert cut.exit_code == 0, cut.output
+    assert "note: the time of 1e-06 ms did not allow all: cut at user and intent" in cut.output
+    refused = CliRunner().invoke(recommend, [bundle, "--budget-ms", "-1"])
+    assert isinstance(refused.exception, InputError)
