@@ -349,6 +349,8 @@ class TowersConfig:
     rounds: int = 1
     """Trainings one after the other. From the second on, each starts from the weights of the one before and learns with
     negatives mined by it; the best epoch of all rounds is kept. 1: nothing is mined."""
+    round_epochs: int = 2
+    """Epochs of every round but the first, at most; the learning rate falls to 0 over them, so few of them refine."""
     round_rate: float = 0.1
     """Peak learning rates of every round but the first, as a share of those configured. At 1 the restart alone undoes
     what the round before had learnt, whatever the negatives."""
@@ -437,7 +439,7 @@ class TowersConfig:
         at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_targets", "id_lent"))
         at_least("towers", self, 0, ("mined_weight",))
         at_least("towers", self, -2, ("mined_margin",))
-        at_least("towers", self, 1, ("rounds", "mined_negatives", "mined_depth"))
+        at_least("towers", self, 1, ("rounds", "round_epochs", "mined_negatives", "mined_depth"))
         above("towers", self, 0, ("popular_power", "round_rate"))
         above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
         above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))

@@ -119,7 +119,7 @@ def _rounds(work: Work, module: TwoTower, data: TowerData, prepared: Prepared) -
     config, settings, seed = work.config, work.config.towers, work.config.run.seed
     logs, plan, maker = work.run.root / "logs", data.plan, data.maker
     rounds, said = list[Best](), list[str]()
-    for number in range(1, settings.rounds + 1):
+    for number in range(1, config.towers.rounds + 1):
         folder = work.scratch() / f"round-{number}"
         folder.mkdir(exist_ok=True)  # by whichever rank comes first
         if number > 1:
@@ -127,7 +127,8 @@ def _rounds(work: Work, module: TwoTower, data: TowerData, prepared: Prepared) -
             said += _mine(module, data, prepared, config, file)
             data.maker = replace(maker, mined=Mined.read(file))
             data.plan = replace(plan, seed=seed + number - 1)  # else the round would see the batches of the first
-            module.slow_down(settings.round_rate)
+            settings = replace(settings, max_epochs=settings.round_epochs)
+            module.refine(plan.steps * settings.max_epochs, settings.round_rate)
             if global_rank() == 0:
                 shutil.copy(file, work.out / f"round-{number}-{MINED}")
         loggers = training_loggers(config.tracking, logs if number == 1 else logs / f"round-{number}")

@@ -133,9 +133,14 @@ class TwoTower(L.LightningModule):
         self.catalogue, self.steps = catalogue, steps
         self.residual.copy_(catalogue.items.residual)
 
-    def slow_down(self, rate: float) -> None:
-        """Let the peak learning rates of the trainings to come be a share, in (0, 1], of those configured."""
-        self.rate = rate
+    def refine(self, steps: int, rate: float) -> None:
+        """Let the trainings to come be short and slow.
+
+        Args:
+            steps: of each, for the schedule.
+            rate: their peak learning rates as a share, in (0, 1], of those configured.
+        """
+        self.steps, self.rate = steps, rate
 
     def tune(self, items: TunedTexts, queries: TunedTexts) -> None:
         """Train the encoder of item and query texts along; it is one and the same in both."""

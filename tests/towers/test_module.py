@@ -44,10 +44,17 @@ def test_vectors_read_from_disk_are_those_in_memory_bit_for_bit(small, tmp_path,
     assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
 
 
-def test_a_training_that_refines_peaks_at_a_share_of_the_configured_rates(small):
-    module, *_ = small(learning_rate=0.004)
-    module.slow_down(0.25)
-    assert {group["initial_lr"] for group in module.configure_optimizers()["optimizer"].param_groups} == {0.001}
+def test_a_training_that_refines_peaks_at_a_share_of_the_configured_rates_and_ends_at_none(small):
+    module, *_ = small(learning_rate=0.004, warmup_share=0.1)
+    module.refine(steps=10, rate=0.25)
+    told = module.configure_optimizers()
+    rates = []
+    for _ in range(11):
+        rates.append(told["lr_scheduler"]["scheduler"].get_last_lr()[0])
+        told["optimizer"].step()
+        told["lr_scheduler"]["scheduler"].step()
+    assert max(rates) == rates[0] == pytest.approx(0.001)
+    assert rates[10] == pytest.approx(0.0)
 
 
 def test_the_temperature_is_learnt_and_bounded(small):
