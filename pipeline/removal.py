@@ -27,6 +27,7 @@ from commerce.columns import NO_QUERY
 from commerce.durable import put_in_place, replace_folder
 from commerce.histories import Histories
 from commerce.records import Requests
+from commerce.sensitive import users_of_queries
 from pipeline.run_folder import MANIFEST, RunFolder, sha256
 from pipeline.search_terms import QUERY_USERS
 
@@ -209,11 +210,20 @@ def _prepare(folder: Path, target: Target) -> Iterator[Change]:
     _put(folder / "requests.parquet", lambda temporary: _with_ends(kept, moved_ends).write(temporary))
     yield Change("requests.parquet", "requests", len(target.requests), len(kept))
     yield from _features(folder, target)
-    users = np.load(folder / QUERY_USERS)
+    users = _query_users(folder, histories)
     users[own] -= 1
     _save(folder / QUERY_USERS, users)
     yield Change(QUERY_USERS, "users of queries", int(users.sum()) + len(own), int(users.sum()))
     yield _queries(folder / "queries.parquet", own[users[own] <= 0])
+
+
+def _query_users(folder: Path, histories: Histories) -> NDArray[np.int32]:
+    """Return how many users typed each query; counted where a run of old has not."""
+    path = folder / QUERY_USERS
+    if not path.is_file():
+        return users_of_queries(histories, pq.read_metadata(folder / "queries.parquet").num_rows)
+    users: NDArray[np.int32] = np.load(path)
+    return users
 
 
 def _histories(folder: Path, target: Target, events: int, gone: int) -> Iterator[Change]:

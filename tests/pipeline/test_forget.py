@@ -13,8 +13,9 @@ from commerce.histories import Histories
 from commerce.records import Requests
 from configs.errors import InputError
 from configs.load import load_config
+from pipeline.bundle import BundleSource
 from pipeline.forget import forget, forget_user
-from pipeline.forgotten import LIST, listed, records, refuse_unfinished
+from pipeline.forgotten import LIST, check_bundle, listed, records, refuse_unfinished
 from pipeline.run_folder import RunFolder
 from pipeline.stage import run_stages
 from pipeline.user_hashes import hashed
@@ -95,6 +96,22 @@ def test_no_file_of_the_run_has_the_id_or_a_row_of_the_user(run):
             assert ids[user] not in path.read_text(encoding="utf-8", errors="replace"), path
 
 
+def test_the_users_of_the_next_bundle_are_the_others_and_the_record_says_so(run, tiny_run, tmp_path):
+    folder, user, ids = run
+    forget_user(folder, ids[user])
+    source = BundleSource.open(RunFolder(folder), tiny_run[0].config)
+    features = UserFeatures.open(source.prepared / "users_features")
+    write_users(tmp_path / "users", source.user_ids, KEY, source.histories, features)
+    digests = {row.tobytes() for row in np.load(tmp_path / "users" / "digests.npy")}
+    assert digests == {digest(KEY, other) for other in ids if other != ids[user]}
+    assert check_bundle(folder, digests, "b1") == ["none of 1 forgotten users is in bundle b1"]
+    (record,) = records(folder).values()
+    assert record["bundles"] == [{"bundle": "b1", "has_user": False}]
+    with pytest.raises(InputError, match="holds the user of"):
+        check_bundle(folder, digests | {digest(KEY, ids[user])}, "b2")
+
+
+@pytest.mark.slow
 def test_the_record_counts_before_and_after_and_the_next_bundle_is_checked(run, tiny_run):
     folder, user, ids = run
     said = forget_user(folder, ids[user])
