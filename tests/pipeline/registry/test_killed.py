@@ -27,8 +27,10 @@ def _start(function, *arguments):
 
 def test_two_promotions_at_once_leave_one_champion_and_a_history_that_agrees(uri):
     Champion(uri, MODEL).promote("1")
-    ready = SPAWN.Event()
-    both = [_start(promote, uri, version, ready) for version in ("2", "3")]
+    opened, ready = [SPAWN.Event(), SPAWN.Event()], SPAWN.Event()
+    both = [_start(promote, uri, version, there, ready) for version, there in zip(("2", "3"), opened, strict=True)]
+    for there in opened:
+        there.wait()
     ready.set()
     for process in both:
         process.join()
@@ -62,13 +64,14 @@ def test_promotions_killed_at_fifty_random_moments(uri):
     champion, draw, ready = Champion(uri, MODEL), random.Random(0), SPAWN.Event()
     ready.set()
     champion.promote("1")
+    process = _promoting(uri, "2", ready)
     began = time.monotonic()
-    _start(promote, uri, "2", ready).join()
+    process.join()
     took, killed, took_effect = time.monotonic() - began, 0, 0
     for _ in range(50):
         before = champion.history().alias
         after = "1" if before == "2" else "2"  # as good as each other
-        process = _start(promote, uri, after, ready)
+        process = _promoting(uri, after, ready)
         process.join(draw.uniform(0, took))
         killed += process.is_alive()
         process.kill()
@@ -79,6 +82,14 @@ def test_promotions_killed_at_fifty_random_moments(uri):
         took_effect += history.alias == after
     assert killed > 10
     assert len(history.reigns) == 2 + took_effect
+
+
+def _promoting(uri, version, ready):
+    """Start a process and wait until it has opened the registry, so that what is killed is the promotion itself."""
+    opened = SPAWN.Event()
+    process = _start(promote, uri, version, opened, ready)
+    opened.wait()
+    return process
 
 
 def test_turns_on_a_server_are_taken_by_one_at_a_time(uri, tmp_path):

@@ -85,9 +85,10 @@ def promote_until(uri, call):
     champion.promote()
 
 
-def promote(uri, version, ready):
-    """Promote a version once ``ready`` is set."""
+def promote(uri, version, opened, ready):
+    """Promote a version once ``ready`` is set; set ``opened`` when all is read that can be read before."""
     champion = Champion(uri, MODEL)
+    opened.set()
     ready.wait()
     with suppress(InputError):  # the gate may refuse, by who was first
         champion.promote(version)
