@@ -60,18 +60,18 @@ def _by_worth(sources: Mapping[str, Source], weights: Mapping[str, float], costs
     return sorted(sources, key=lambda name: -weights[name] / max(costs.of(source_step(name)), _FREE))
 
 
-def _remembering(name: str, source: Source, k: int, known: Ranked | None, pace: Pace) -> Source:
-    def answer(ask: Ask, wanted: int, allowed: Allowed) -> Ranked:
-        if known is not None and wanted == k:
+def _remembering(name: str, source: Source, depth: int, known: Ranked | None, pace: Pace) -> Source:
+    def answer(ask: Ask, k: int, allowed: Allowed) -> Ranked:
+        if known is not None and k == depth:
             return known
         if known is not None and pace.affords(source_step(name)):
             with pace.step(source_step(name)):
-                return source(ask, wanted, allowed)
-        lists = empty(len(ask), wanted)
+                return source(ask, k, allowed)
+        lists = empty(len(ask), k)
         if known is not None:
-            pace.cut(f"sources, none of them deeper than {k}")
+            pace.cut(f"sources, none of them deeper than {depth}")
             for whole, part in zip(lists, known, strict=True):
-                whole[:, :k] = part
+                whole[:, :depth] = part
         return lists
 
     return answer

@@ -5,8 +5,10 @@ import pytest
 from click.testing import CliRunner
 
 from configs.errors import InputError
+from retrieval.filters import Allowed
+from retrieval.sources import Ask
 from serving.commands import recommend
-from serving.in_time import SLICE
+from serving.in_time import SLICE, ask_in_time
 from serving.pace import RERANK, USER, Costs, Pace, source_step
 from serving.requests import Request
 from serving.runtime import Runtime
@@ -206,3 +208,20 @@ def test_the_command_prints_what_each_step_takes_and_where_it_was_cut(exported):
     assert "note: the time of 1e-06 ms did not allow all: cut at user and intent" in cut.output
     refused = CliRunner().invoke(recommend, [bundle, "--budget-ms", "-1"])
     assert isinstance(refused.exception, InputError)
+
+
+def test_a_source_asked_deeper_when_the_time_is_over_answers_what_it_has():
+    clock = Clock()
+
+    def count_up(ask, k, allowed):
+        clock.pass_(4)
+        return np.arange(k, dtype=np.int32)[None], -np.arange(k, dtype=np.float32)[None]
+
+    ask = Ask([None], np.ones((1, 2), np.float32), np.zeros(1, np.int64), [""])
+    allowed = Allowed.everything(10, 1)
+    for budget, deeper in ((9, [0, 1, 2, 3]), (7, [0, 1, -1, -1])):
+        pace = Pace(Costs(), clock, budget)
+        asked = ask_in_time({"one": count_up}, ask, 2, allowed, {"one": 1.0}, pace)["one"]
+        assert asked(ask, 2, allowed)[0].tolist() == [[0, 1]]
+        assert asked(ask, 4, allowed)[0].tolist() == [deeper]
+        assert bool(pace.cut_short) == (-1 in deeper)

@@ -132,6 +132,16 @@ def test_unknown_items_and_later_events_are_left_out_and_counted(runtime):
     )
 
 
+def test_an_event_of_a_moment_ago_counts_at_once(runtime):
+    before = (Event("view", 20 * DAY, runtime.item_id(3)),)
+    just_now = Event("purchase", 21 * DAY - 1, runtime.item_id(7))
+    one, other = (runtime.trace(Request(events=events, time=21 * DAY)) for events in (before, (*before, just_now)))
+    assert not np.allclose(one.vector, other.vector)
+    answer = runtime.answer(Request(events=(*before, just_now), time=21 * DAY, k=80, filter_seen=False))
+    again = next(item for item in answer.items if item.item_id == just_now.item_id)
+    assert ("repeats", 1) in [(reason.source, reason.rank) for reason in again.reasons]
+
+
 def test_an_empty_history_is_an_answerable_request(runtime):
     assert len(runtime.recommend(events=[], k=4).items) == 4
 
