@@ -595,6 +595,19 @@ class RankingConfig:
     attention: str = "context_once"
     """``full``: each candidate is read together with the context. ``context_once``: each text is read once, and items
     look at the context in the last layer only: many times cheaper (docs/ranking.md says what it costs in order)."""
+    tuning: str = "full"
+    """What of the language model is trained: ``full`` all of it, ``lora`` adapters that are merged into it at last,
+    ``frozen_lower`` all but its words and lowest ``frozen_layers``."""
+    frozen_layers: int = 1
+    """Lowest layers that ``frozen_lower`` leaves as they are, fewer than ``layers``."""
+    lora_rank: int = 8
+    """Rank of the adapters."""
+    lora_alpha: float = 16.0
+    """Their outputs are scaled by this, divided by the rank."""
+    lora_dropout: float = 0.0
+    """Dropout on their inputs while training."""
+    loss: str = "softmax"
+    """Of a list: ``softmax`` (ListNet's cross-entropy) or ``lambdarank`` (pairs, weighted by their NDCG)."""
     depth: int = 20
     """Candidates per request that are re-ordered."""
     list_length: int = 20
@@ -636,6 +649,16 @@ class RankingConfig:
 
     def __post_init__(self) -> None:
         one_of("ranking", self, "attention", ("context_once", "full"))
+        one_of("ranking", self, "tuning", ("full", "lora", "frozen_lower"))
+        one_of("ranking", self, "loss", ("softmax", "lambdarank"))
+        at_least("ranking", self, 1, ("frozen_layers", "lora_rank"))
+        above("ranking", self, 0, ("lora_alpha",))
+        shares("ranking", self, ("lora_dropout",))
+        if self.tuning == "frozen_lower" and self.frozen_layers >= self.layers:
+            raise ValueError(
+                f"ranking.frozen_layers={self.frozen_layers} leaves none of ranking.layers={self.layers} to train; "
+                "lower it, or raise ranking.layers"
+            )
         one_of("ranking", self, "precision", PRECISIONS)
         some_of("ranking", self, "reads", RANKER_READS)
         at_least("ranking", self, 1, ("layers", "depth", "list_depth", "train_requests", "item_tokens", "width"))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from commerce.records import Requests
 from configs.schema import Config
+from learning.adapters import merge_inserted
 from learning.finite import checked_loss
 from pipeline.ranking_inputs import (
     MAIN,
@@ -32,6 +33,7 @@ from pipeline.ranking_inputs import (
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Outcome, Work
 from ranking.batches import Examples, TrainingBatches
+from ranking.collapse import CollapseWatch
 from ranking.cost import Cost, measure_speed
 from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
@@ -39,6 +41,7 @@ from ranking.lists import TrainingLists, build_training_lists
 from ranking.module import Ranker
 from ranking.pair_reader import KINDS as FULL_KINDS
 from ranking.rerank import score_lists, score_numbers, scoring_device
+from ranking.tuning import choose_weights
 from ranking.warm_up import fit_numbers
 
 
@@ -67,7 +70,9 @@ def train_ranker(work: Work) -> Outcome:
     ranker = _build(inputs, config, examples, training)
     cost = _announce(ranker, inputs, config, examples, training)
     _fit_numbers(ranker, config, examples, training)
-    _fit(ranker, config, examples, training, work.out)
+    collapsed = _fit(ranker, config, examples, training, work.out)
+    if collapsed:
+        return _write_closed(work, collapsed)
     ranker.to(scoring_device())
     found = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
     return _write(work, counted, cost, found, inputs)
@@ -83,9 +88,11 @@ def _build(inputs: RankingInputs, config: Config, examples: Examples, training: 
         sum(limits) if full else max(limits),
         FULL_KINDS if full else ("bert",),
     )
+    shape = weights.config.to_dict()
     torch.manual_seed(config.run.seed)
+    choose_weights(weights, ranking)
     ranker = Ranker(
-        encoder=weights.config.to_dict(),
+        encoder=shape,
         features=inputs.features,
         sources=inputs.sources,
         context_tokens=ranking.context_tokens,
@@ -98,6 +105,7 @@ def _build(inputs: RankingInputs, config: Config, examples: Examples, training: 
         steps=0,
         attention=ranking.attention,
         join=tuple(inputs.tokenizer.join),
+        loss=ranking.loss,
         weights=weights,
     )
     batches = _batches(ranker, config, examples, training)
@@ -155,11 +163,13 @@ def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: T
         steps=config.ranking.number_steps,
         learning_rate=config.ranking.number_learning_rate,
         weight_decay=config.ranking.weight_decay,
+        loss=config.ranking.loss,
     )
     print(f"heads fitted to the numeric features: loss {loss:.3f} nats", flush=True)
 
 
-def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> None:
+def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> str:
+    """Train; return why it was stopped as degenerate, empty where it was not."""
     curve = _LossCurve()
     trainer = L.Trainer(
         accelerator="auto",
@@ -175,22 +185,29 @@ def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingL
     torch.manual_seed(config.run.seed)
     ranker.train()
     trainer.fit(ranker, _batches(ranker, config, examples, training))
-    trainer.save_checkpoint(out / "ranker.ckpt", weights_only=True)
+    merge_inserted(ranker)
+    if not curve.watch.reason:
+        trainer.save_checkpoint(out / "ranker.ckpt", weights_only=True)
     with (out / "curves.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("step", "train/loss"), *curve.losses])
+        csv.writer(file).writerows([("step", "train/loss", "spread"), *curve.losses])
+    return curve.watch.reason
 
 
 class _LossCurve(L.Callback):
-    """Keeps the loss of every step."""
+    """Keeps loss and spread of every step, and stops a training that has collapsed."""
 
     def __init__(self) -> None:
-        self.losses: list[tuple[int, float]] = []
+        self.losses: list[tuple[int, float, float]] = []
+        self.watch = CollapseWatch()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loss = checked_loss(float(outputs["loss"]), trainer.global_step, "ranking.learning_rate")
-        self.losses.append((trainer.global_step, round(loss, 5)))
+        loss = checked_loss(float(outputs["whole"]), trainer.global_step, "ranking.learning_rate")
+        spread = float(outputs["spread"])
+        self.losses.append((trainer.global_step, round(loss, 5), round(spread, 6)))
+        if self.watch.see(spread, trainer.global_step, loss):
+            trainer.should_stop = True
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from learning.gather import mean_of, share_of_mean
 from learning.optimizer import parameter_groups, warmup_cosine
 from ranking.batches import Batch
+from ranking.collapse import spread_within_lists
 from ranking.cross_encoder import CrossEncoder, empty_encoder
 from ranking.full_attention import FullCrossEncoder
-from ranking.losses import listwise_softmax_loss
+from ranking.losses import LOSSES
 from ranking.pairs import PairJoin
 
 WARMUP_SHARE = 0.1
@@ -44,6 +46,7 @@ class Ranker(L.LightningModule):
         steps: int,
         attention: str = "context_once",
         join: tuple[int, list[int]] = (1, []),
+        loss: str = "softmax",
         weights: PreTrainedModel | None = None,
     ) -> None:
         """Build the cross-encoder.
@@ -62,6 +65,7 @@ class Ranker(L.LightningModule):
             steps: of the whole training.
             attention: ``full`` reads each candidate together with the context, ``context_once`` each text once.
             join: a ``PairJoin``, how the tokenizer makes one text of two; ``full`` needs it.
+            loss: one of ``LOSSES``.
             weights: the language model with its pretrained weights; None where a checkpoint brings them.
         """
         super().__init__()
@@ -70,6 +74,7 @@ class Ranker(L.LightningModule):
         self.context_tokens, self.item_tokens = context_tokens, item_tokens
         self.learning_rate, self.head_learning_rate = learning_rate, head_learning_rate
         self.weight_decay, self.steps = weight_decay, steps
+        self.loss_of_lists = LOSSES[loss]
         language_model = weights if weights is not None else empty_encoder(encoder)
         shape = language_model, len(self.features), width, dropout
         self.cross_encoder: CrossEncoder | FullCrossEncoder = (
@@ -81,15 +86,19 @@ class Ranker(L.LightningModule):
         scores = self.cross_encoder.lists(batch)
         return scores.masked_fill(~batch.kept, float("-inf"))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean loss of the batch's lists."""
-        loss = self.loss(batch)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.kept))
-        return loss
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Return the mean loss over the lists of all ranks, and how far scores differ within this rank's lists."""
+        scores = self(batch)
+        lists = torch.tensor(float(len(batch.kept)), device=scores.device)
+        summed = self.loss_of_lists(scores, batch.gains, batch.kept) * lists
+        whole = mean_of(summed, lists)
+        self.log("train/loss", whole, prog_bar=True, batch_size=len(batch.kept))
+        spread = spread_within_lists(scores.detach().float().cpu().numpy(), batch.kept.cpu().numpy())
+        return {"loss": share_of_mean(summed, lists), "whole": whole, "spread": spread}
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the listwise softmax loss of lists."""
-        return listwise_softmax_loss(self(batch), batch.gains, batch.kept)
+        """Return the mean loss of lists."""
+        return self.loss_of_lists(self(batch), batch.gains, batch.kept)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, slow in the pretrained language model and fast in the rest; a warm-up, then cosine decay."""

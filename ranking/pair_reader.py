@@ -78,6 +78,19 @@ class PairReader(nn.Module):
             return states
         return states.new_zeros(len(starts), states.shape[1]).index_add(0, row, states) / pairs.lengths[:, None]
 
+    def placed(self, ids: Tensor, types: Tensor, at: Tensor, place: Tensor, there: Tensor, starts: Tensor) -> Tensor:
+        """Return the same where it is known already how tokens stand: packed pairs in the form that is exported.
+
+        Args:
+            ids: ``[tokens]`` int64.
+            types: ``[tokens]`` int64.
+            at: ``[tokens]`` int64, place within the pair.
+            place: ``[tokens]`` int64, place in rows of equal length, laid end to end.
+            there: ``[pairs, longest]`` bool, false at padding.
+            starts: ``[pairs]`` int64, where each pair's first token is among the tokens.
+        """
+        return self._read(self._embed(ids, types, at), _Rows(there.shape[0], there.shape[1], place, there, starts))
+
     def padded(self, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
         """Return the same for pairs that are padded anywhere: the form that is exported.
 
