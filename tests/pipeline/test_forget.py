@@ -19,6 +19,9 @@ from pipeline.forgotten import LIST, check_bundle, listed, records, refuse_unfin
 from pipeline.run_folder import RunFolder
 from pipeline.stage import run_stages
 from pipeline.user_hashes import hashed
+from serving.manifest import bundle_id
+from serving.user_keys import digest
+from serving.users import UserFeatures, write_users
 
 KEY = os.environ["MERCATO_HASH_KEY"].encode()
 
@@ -130,12 +133,7 @@ def test_the_record_counts_before_and_after_and_the_next_bundle_is_checked(run, 
     digests = {row.tobytes().hex() for row in np.load(folder / "bundle" / "users" / "digests.npy")}
     assert record["user"] not in digests
     assert len(digests) == sum(map(bool, ids)) - 1
-    assert records(folder)[path]["bundles"] == [
-        {
-            "bundle": next(line for line in lines if "bundle " in line).split("bundle ")[1].split(",")[0],
-            "has_user": False,
-        }
-    ]
+    assert records(folder)[path]["bundles"] == [{"bundle": bundle_id(folder / "bundle"), "has_user": False}]
 
 
 def test_a_new_reading_of_the_log_leaves_the_user_out_under_the_same_codes(run, tiny_run):
