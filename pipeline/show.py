@@ -76,7 +76,7 @@ def _show_users(console: Any, run: Path, count: int, k: int) -> None:
         console.print()
 
 
-def some(users: NDArray[np.int32], count: int) -> list[int]:
+def some(users: NDArray[np.integer], count: int) -> list[int]:
     """Return ``count`` of the users, always the same ones, in no order that a log could have."""
     return sorted(users.tolist(), key=lambda user: hashlib.sha256(str(user).encode()).digest())[:count]
 
