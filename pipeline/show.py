@@ -88,7 +88,7 @@ def _pseudonym(runtime: Any, user: str) -> str:
     return "(no key)" if key is None else hashed(key, user)[:_HEAD]
 
 
-def some(users: NDArray[np.int32], count: int) -> list[int]:
+def some(users: NDArray[np.integer], count: int) -> list[int]:
     """Return ``count`` of the users, always the same ones, in no order that a log could have."""
     return sorted(users.tolist(), key=lambda user: hashlib.sha256(str(user).encode()).digest())[:count]
 
