@@ -110,7 +110,7 @@ def measure(trial: Trial, seed: int) -> dict[str, Any]:
         "cosine": {"lowest": round(float(trial.cosines.min()), 6), "mean": round(float(trial.cosines.mean()), 6)},
         "bytes": trial.bytes,
     }
-    if trial.values is not None:
+    if trial.values is not None and trial.users is not None:
         fp32, int8 = trial.values
         found = paired(int8, fp32, trial.users, resamples=_RESAMPLES, confidence=0.95, seed=seed)
         figures |= {
