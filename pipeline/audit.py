@@ -39,6 +39,8 @@ PUBLISHED = ("metrics.json", "metrics_new_items.json", "report.html")
 _TEXTS = (".json", ".jsonl", ".csv", ".parquet", ".html", ".txt", ".yaml", ".md", ".py", ".sha256", ".sig")
 _USER_COLUMN = re.compile(r"(^|_)(user|customer|household|member|shopper|buyer)(_?ids?)?$", re.IGNORECASE)
 """Names of columns that hold ids; ``users`` is a count."""
+_ID_COLUMN = re.compile(_USER_COLUMN.pattern.replace("(_?ids?)?", "_?ids?"), re.IGNORECASE)
+"""Names of columns whose numbers are ids; `member` alone, in a tokenizer's vocabulary say, counts otherwise."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SCRIPT = re.compile(r"<script(?![^>]*json)[^>]*>.*?</script>|<style[^>]*>.*?</style>", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
@@ -335,7 +337,7 @@ def _of_parquet(path: Path) -> Iterator[tuple[str, str, str]]:
         one.name for one in file.schema_arrow if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)
     ]
     # Numbers may be the ids of users only where a column is called so.
-    columns += [one.name for one in file.schema_arrow if one.name not in columns and _USER_COLUMN.search(one.name)]
+    columns += [one.name for one in file.schema_arrow if one.name not in columns and _ID_COLUMN.search(one.name)]
     start = 0
     for batch in file.iter_batches(columns=columns):
         for column in columns:
@@ -356,5 +358,5 @@ def _of_json(value: Any, place: str, key: str = "") -> Iterator[tuple[str, str, 
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             yield from _of_json(inner, f"{place}[{number}]", key)
-    elif isinstance(value, int) and not isinstance(value, bool) and _USER_COLUMN.search(key):
+    elif isinstance(value, int) and not isinstance(value, bool) and _ID_COLUMN.search(key):
         yield place, key, str(value)

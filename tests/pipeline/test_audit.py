@@ -88,7 +88,8 @@ def test_ids_addresses_and_numbers_are_found_wherever_they_stand(run):
 
 def test_short_ids_are_found_in_columns_of_users_only(run):
     pq.write_table(pa.table({"code": [0], "id": ["17"]}), run / "ingest" / "user_ids.parquet")
-    (run / "metrics.json").write_text(json.dumps({"users": 17, "items": "17", "user_id": 17}))
+    # A count, a number of an item, and a word's place in a tokenizer's vocabulary are none.
+    (run / "metrics.json").write_text(json.dumps({"users": 17, "items": "17", "vocab": {"member": 17}, "user_id": 17}))
     assert kinds(run) == [("the id of a user", "metrics.json", 1)]
 
 
