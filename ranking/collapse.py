@@ -42,6 +42,7 @@ class CollapseWatch:
             self.reason = (
                 f"training collapsed and was stopped at step {step:,}: over its last {PATIENCE} steps the scores "
                 f"within a list differed by less than {LEAST_SPREAD:g} (now {spread:.1e}, loss {loss:.3f}), so they "
-                "give no order; lower ranking.learning_rate and ranking.head_learning_rate, or raise ranking.number_steps"
+                "give no order; lower ranking.learning_rate and ranking.head_learning_rate, or raise "
+                "ranking.number_steps"
             )
         return bool(self.reason)
