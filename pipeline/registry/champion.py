@@ -182,7 +182,7 @@ class Champion:
 
     def _log(self, run: str, gate: Gate) -> None:
         now = int(time.time() * 1000)
-        metrics = {}
+        metrics: dict[str, float] = {}
         for one in gate.judged:
             name = metric_name(f"{one.segment}/{one.metric}").replace("+", " or more")
             metrics |= {f"{name}/champion": one.champion, f"{name}/candidate": one.candidate}
@@ -197,7 +197,7 @@ class Champion:
             InputError: if it was registered without.
         """
         run = self._client.get_model_version(self.model, version).run_id
-        if not any(file.path == evidence.FOLDER for file in self._client.list_artifacts(run)):
+        if not run or not any(file.path == evidence.FOLDER for file in self._client.list_artifacts(run)):
             raise InputError(f"version {version} was registered without {evidence.FOLDER}; register it again")
         with tempfile.TemporaryDirectory() as folder:
             return evidence.read_evidence(Path(self._client.download_artifacts(run, evidence.FOLDER, folder)))
