@@ -3,7 +3,7 @@ from itertools import pairwise
 import ibis
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from commerce.columns import ACTION_CODES, INTENTS, NO_INTENT, NO_ITEM
@@ -159,7 +159,7 @@ events = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=events, cut=st.integers(0, 10), items=st.integers(2, 3), returns=st.integers(1, 2))
 def test_labels_are_those_of_a_plain_reading_of_the_rest(histories_of, events, cut, items, returns):
     rows = [(0, NO_ITEM if action == "search" else item, action, time, number) for item, action, time, number in events]

@@ -2,7 +2,7 @@ from math import log
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from commerce.intent_measures import (
@@ -91,6 +91,7 @@ def test_auroc_counts_pairs_and_ties_half():
     assert np.isnan(auroc(np.array([True, True]), np.array([0.1, 0.2])))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(
     scores=st.lists(st.integers(0, 5), min_size=2, max_size=30),
     seed=st.integers(0, 99),

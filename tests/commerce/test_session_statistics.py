@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from commerce.columns import ACTION_CODES, DAY, MICROSECONDS, NO_ITEM, NO_QUERY
@@ -113,6 +113,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(steps=steps, later=st.integers(0, 60))
 def test_nothing_after_the_moment_counts_and_nothing_is_out_of_bounds(steps, later):
     minutes = np.cumsum([step[0] for step in steps])
