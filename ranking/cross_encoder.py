@@ -210,7 +210,8 @@ def lowest_layers(folder: str, layers: int, tokens: int, kinds: Sequence[str] = 
         )
     if tokens > config.max_position_embeddings:
         raise ValueError(
-            f"ranking.context_tokens, ranking.item_tokens or (attention=full) their sum is {tokens}, but the encoder in {folder} knows "
+            f"ranking.context_tokens, ranking.item_tokens or (attention=full) their sum is {tokens}, but "
+            f"the encoder in {folder} knows "
             f"{config.max_position_embeddings} positions; lower it"
         )
     config.num_hidden_layers = layers
