@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ class Trial:
 
     part: str
     """Of the manifest's ``models``."""
-    calls: dict[str, Callable[[int], object]]
+    calls: Mapping[str, Callable[[int], object]]
     """By name of the candidate (``fp32``, ``int8``, ``torch``): answers the request of a number, round and round."""
     cosines: Floats
     """Of the outputs of the two graphs, row by row; of scores, list by list."""
@@ -45,7 +45,7 @@ class Trial:
     measure: str = ""
     values: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     """The measure of each request by fp32 and by int8; None where no request can tell."""
-    users: NDArray[np.int64] | None = None
+    users: NDArray[np.integer] | None = None
     """Of these requests."""
     overlap: float = 1.0
     """Mean share of the first ten items that both list."""
@@ -185,6 +185,7 @@ def _reranker_trial(
     name = "validation"
     if weight is None:  # only the list of new items ships reordered
         name, weight = "validation_new", source.reranker_weights["filter_seen"]
+    assert weight is not None, "a reranker ships under one protocol at least"
     depth = int(source.gate["depth"])
     lists = inputs.lists(name, requests, depth)
     examples = inputs.examples("validation", requests, lists)
@@ -202,8 +203,7 @@ def _reranker_trial(
         for row in full:
             read[which][row, : int(lists.kept[row].sum())] = scores(models, int(row))
     orders = [
-        reorder(lists.items, lists.scores, fuse(one, lists.scores, lists.kept, float(weight)))[0]
-        for one in read.values()
+        reorder(lists.items, lists.scores, fuse(one, lists.scores, lists.kept, weight))[0] for one in read.values()
     ]
     relevant = relevant_of(requests)
     values = tuple(ndcg(find(order, relevant), _AT) for order in orders)
