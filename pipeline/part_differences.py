@@ -130,7 +130,8 @@ def _log_likelihood(chances: NDArray[np.float64], labels: NDArray[np.int8]) -> N
 
 def _accuracy(chances: NDArray[np.float64], labels: NDArray[np.int8]) -> NDArray[np.float64]:
     """Return whether the likeliest intent was the one shown, of each moment."""
-    return (chances.argmax(axis=1) == labels).astype(np.float64)
+    hits: NDArray[np.float64] = (chances.argmax(axis=1) == labels).astype(np.float64)
+    return hits
 
 
 _OF_INTENTS: dict[str, Callable[[NDArray[np.float64], NDArray[np.int8]], NDArray[np.float64]]] = {

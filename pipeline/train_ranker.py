@@ -104,7 +104,7 @@ def _build(inputs: RankingInputs, config: Config, examples: Examples, training: 
         weight_decay=ranking.weight_decay,
         steps=0,
         attention=ranking.attention,
-        join=tuple(inputs.tokenizer.join),
+        join=(inputs.tokenizer.join.skip, inputs.tokenizer.join.glue),  # plain, for the checkpoint
         loss=ranking.loss,
         weights=weights,
     )

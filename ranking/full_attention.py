@@ -84,7 +84,7 @@ class FullCrossEncoder(nn.Module):
         )
         there = mask != 0
         states = self.reader(PackedPairs(ids[there], types[there], mask.sum(dim=1)))
-        scores = self.heads(states, batch.features[row, column], batch.intent[row])
+        scores: Tensor = self.heads(states, batch.features[row, column], batch.intent[row])
         return scores.new_zeros(batch.kept.shape).index_put((row, column), scores)
 
     def training_tokens(self, examples: Examples) -> NDArray[np.int64]:

@@ -135,8 +135,11 @@ class PairReader(nn.Module):
         query = look.query(asking)
         query = query.unsqueeze(1) if alone else rows.lay(query)
         keys, values = rows.lay(look.key(states)), rows.lay(look.value(states))
+        split = [_split(part, look.num_attention_heads) for part in (query, keys, values)]
         taken = scaled_dot_product_attention(
-            *(_split(part, look.num_attention_heads) for part in (query, keys, values)),
+            split[0],
+            split[1],
+            split[2],
             attn_mask=None if rows.there is None else rows.there[:, None, None, :],
             dropout_p=look.dropout.p if look.training else 0.0,
         )
