@@ -22,9 +22,10 @@ from serving.evidence import AGAIN, GOES_WITH, QUERY, SHORTLIST, TASTE, VISIT, E
 from serving.query_book import QueryBook
 from serving.reason_words import POPULAR, SOURCES, actions_words, day, short
 from serving.requests import Event, Reason, Request
-from serving.runtime import Runtime, Trace
+from serving.runtime import Runtime
 from serving.score_parts import Part, score_parts
 from serving.standing import Subset, standing, subsets, worths
+from serving.trace import Trace
 from serving.why_not import why_not
 
 DEPTH = 2_000

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time as clocks
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,50 +36,14 @@ from serving.pace import BLEND, FEATURES, FIELDS, RERANK, STATE, TERMS, USER, Cl
 from serving.query_book import QueryBook
 from serving.requests import Answer, Event, Reason, Recommendation, Request
 from serving.rights import Rights
-from serving.user_keys import KEY_VARIABLE, UserKeyError, key_check, key_from
-from serving.users import StoredUsers, UserFeatures
+from serving.trace import Trace
+from serving.users import UserFeatures
 from serving.values import by_value, chances
-from serving.visible import Visible, coded_events
+from serving.visible import Visible
+from serving.who_asks import WhoAsks
 
-_IMPERSONAL = "answered without history and profile, as was asked for"
-_UNPERSONALISED = (
-    "this bundle is unpersonalised: it was made without a log, and answers depend on the search terms alone"
-)
 _WARMING = 6
 """Golden requests that warm up: one of every kind."""
-
-
-@dataclass(frozen=True)
-class Trace:
-    """All that was computed for one request, in codes; arrays are ``[candidates]`` unless said."""
-
-    vector: NDArray[np.float32]
-    """``[dim]``, unit length."""
-    intents: NDArray[np.float32]
-    """``[3]``, in the order of ``INTENTS``; empty for an unpersonalised bundle."""
-    items: NDArray[np.int32]
-    """Best first."""
-    scores: NDArray[np.float32]
-    """Falling: fused with the reranker's where it read, else reciprocal rank over the sources."""
-    found: Found
-    """The same candidates in blended order, with what each source said of them."""
-    context: str
-    """What the reranker was told of the request, empty where it did not read."""
-    reranked: int
-    """Leading candidates that the reranker read."""
-    visible: Visible
-    ranked: NDArray[np.int32]
-    """Best first, before the shop's own rules; the same as ``items`` where it has none."""
-    allowed: Allowed
-    """What the request may be answered with."""
-    moment: int
-    """Microseconds UTC: of the request."""
-    chances: NDArray[np.float64] | None
-    """``[candidates, actions]`` in blended order: the probabilities told; None where none are."""
-    seconds: Mapping[str, float]
-    """What each step took (``serving.pace``)."""
-    cut_short: str
-    """Where the request's time ran out, empty where it did not."""
 
 
 class Runtime:
@@ -120,9 +83,9 @@ class Runtime:
         if check:
             check_files(self.folder, self.manifest)
         self._settings: Mapping[str, Any] = self.manifest["settings"]
-        self._key = key
         self.models = models or OnnxModels(self.folder, self.manifest["models"], threads)
         self.contents = Contents(self.folder, self.manifest, vectors)
+        self._who = WhoAsks(self.folder, self.manifest, self.contents, key)
         self._rights = Rights(self.folder, beside=beside)
         self._clock, self._costs = clock, Costs()
 
@@ -224,12 +187,12 @@ class Runtime:
         return Pace(self._costs, self._clock, budget_ms, sliced=sliced)
 
     def _trace(self, request: Request, pace: Pace, rerank: bool = True) -> Trace:
-        if not request.personalise or self._rights.opted_out(request.user, lambda: self._user_key):
+        if not request.personalise or self._rights.opted_out(request.user, lambda: self._who.key):
             request = request.impersonal()
         moment = self._moment(request)
         with pace.step(STATE):
             queries = QueryBook(self.contents.query_texts, self.contents.query_vectors, self._encoder(pace))
-            visible = self._visible(request, moment, queries)
+            visible = self._who.visible(request, moment, queries)
             query = queries.code(request.query)
         vector, intents = self._placed(visible, moment, query, queries, pace)
         ask = Ask(
@@ -336,54 +299,10 @@ class Runtime:
         after = max((event.time + 1 for event in request.events or ()), default=0)
         return max(int(self.manifest["window"]["end"]), after)
 
-    def _visible(self, request: Request, moment: int, queries: QueryBook) -> Visible:
-        """Gather what is known of the user: what the caller says goes before what the bundle holds."""
-        if not self.personalised:
-            return Visible(_nothing(), self.contents.features({}), "", False, (_UNPERSONALISED,))
-        if not request.personalise:
-            return Visible(_nothing(), self.contents.features({}), "", False, (_IMPERSONAL,))
-        stored = None
-        if request.user is not None and (request.events is None or request.profile is None):
-            stored = self._stored(request.user, moment, needed=request.events is None)
-        notes: tuple[str, ...] = ()
-        if request.events is not None:
-            events, notes = coded_events(
-                request.events, moment, self.contents.item_ids, queries, self.contents.history_actions
-            )
-        elif stored is not None:
-            events = stored[0]
-        else:
-            events = _nothing()
-            lacks = "holds no users" if self.manifest["users"] is None else f"does not know user {request.user}"
-            notes = (f"the bundle {lacks}: answered as for somebody new",)
-        if request.profile is not None:
-            features = self.contents.features(request.profile)
-        else:
-            features = stored[1] if stored is not None else self.contents.features({})
-        known = bool(len(events)) or stored is not None or bool(request.profile)
-        return Visible(events, features, self.contents.profile(features), known, notes)
-
-    def _stored(self, user: str, moment: int, needed: bool) -> tuple[Events, UserFeatures] | None:
-        """Look a user up in the bundle; ``needed`` where the request says nothing else about them."""
-        facts = self.manifest["users"]
-        if facts is None or (not needed and self._user_key is None):
-            return None
-        if self._user_key is None:
-            raise UserKeyError(
-                f"the bundle holds its users under keyed hashes, and there is no key to look up user {user}; set the "
-                f"environment variable {facts['key_variable']} to the key of its export, or send the user's events"
-            )
-        if key_check(self._user_key) != facts["key_check"]:
-            raise UserKeyError(
-                f"the key in {facts['key_variable']}, or beside the bundle, is not the one it was made with, so user "
-                f"{user} cannot be looked up; set the variable to the key of the export"
-            )
-        return self._users.find(user, moment)
-
     @property
     def personalised(self) -> bool:
         """Whether answers depend on who asks; a bundle made without a log answers search terms alone."""
-        return self.manifest["models"]["user"] is not None
+        return self._who.personalised
 
     def _placed(
         self, visible: Visible, moment: int, query: int, queries: QueryBook, pace: Pace
@@ -497,20 +416,6 @@ class Runtime:
         )
         facts = self.contents.item_facts
         return candidate_features(trace.visible.events, trace.moment, trace.vector, candidates, facts)
-
-    @cached_property
-    def _user_key(self) -> bytes | None:
-        facts = self.manifest.get("users") or {}
-        return self._key or key_from(facts.get("key_variable", KEY_VARIABLE), self.folder.parent)
-
-    @cached_property
-    def _users(self) -> StoredUsers:
-        assert self._user_key is not None
-        return StoredUsers.open(self.folder / "users", self._user_key)
-
-
-def _nothing() -> Events:
-    return Events(np.empty(0, np.int32), np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int32))
 
 
 def _reasons(found: Found, place: int | None) -> tuple[Reason, ...]:

@@ -22,7 +22,8 @@ from serving.reason_words import SOURCES, feature_words
 
 if TYPE_CHECKING:
     from serving.requests import Request
-    from serving.runtime import Runtime, Trace
+    from serving.runtime import Runtime
+from serving.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from serving.reason_words import moment_words
 
 if TYPE_CHECKING:
     from serving.requests import Request
-    from serving.runtime import Runtime, Trace
+    from serving.runtime import Runtime
+from serving.trace import Trace
 
 
 def why_not(runtime: Runtime, request: Request, trace: Trace, item: int, place: int | None) -> tuple[str, ...]:
