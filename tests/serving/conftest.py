@@ -167,6 +167,7 @@ def _ship_a_reranker(run):
         "context_tokens": ranking.context_tokens,
         "item_tokens": ranking.item_tokens,
         "features": list(inputs.features),
+        "reads": sorted(inputs.reads),
         "sources": list(inputs.sources),
     }
     (folder / "gate.json").write_text(json.dumps(gate))
