@@ -160,7 +160,7 @@ def ship_reranker(run: Run, seed: int) -> None:
     trainer.strategy.connect(ranker)
     trainer.save_checkpoint(folder / "ranker.ckpt", weights_only=True)
     told = {"shipped": True, "weight": 0.5, "new_items": None, "depth": ranking.depth, **limits}
-    names = {"features": list(inputs.features), "sources": list(inputs.sources)}
+    names = {"features": list(inputs.features), "sources": list(inputs.sources), "reads": sorted(inputs.reads)}
     (folder / "gate.json").write_text(json.dumps(told | names))
     (folder / "manifest.json").write_text("{}")
 
