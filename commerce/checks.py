@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
 
-from commerce.columns import ACTIONS, RELATIONS
+from commerce.columns import ACTIONS, INTENTS, RELATIONS
+from commerce.mapping import map_words, require_columns
 from commerce.warehouse import count_rows, keep
 from configs.errors import InputError
 
@@ -30,22 +31,40 @@ def check_events(warehouse: Backend, events: ir.Table, items: ir.Table) -> Check
     Raises:
         InputError: for an empty table or an action that is not one of ours.
     """
-    _refuse_empty("events", events)
+    refuse_empty("events", events)
     _refuse_unknown_words("events", "action", events, ACTIONS, "map the shop's own words with data.actions")
     known = items.select(known_id=items.item_id).distinct()
     joined = events.left_join(known, events.item_id == known.known_id)
     is_search = joined.action == "search"
     marked = joined.mutate(
         reason=ibis.cases(
-            (_absent(joined.user_id), "no user_id"),
+            (absent(joined.user_id), "no user_id"),
             (joined.action.isnull(), "no action"),
             (joined.time.isnull(), "unparsable timestamp"),
-            (is_search & _absent(joined["query"]), "search without a query"),
-            (~is_search & _absent(joined.item_id), "no item_id"),
+            (is_search & absent(joined["query"]), "search without a query"),
+            (~is_search & absent(joined.item_id), "no item_id"),
             (~is_search & joined.known_id.isnull(), "item not in items"),
         )
     ).drop("known_id")
-    return _part(warehouse, "events", marked)
+    return part(warehouse, "events", marked)
+
+
+def coded_intents(events: ir.Table, column: str, words: Mapping[str, str]) -> ir.Table:
+    """Return events with the shop's own intent labels as column ``intent``: our codes, null where there is none.
+
+    Args:
+        events: as read.
+        column: where the labels stand (``data.event_intent``).
+        words: the shop's word -> ours.
+
+    Raises:
+        InputError: for a column that is not there, or a label that is neither ours nor mapped.
+    """
+    require_columns(events, (column,), "events", "data.event_intent")
+    labelled = events.mutate(intent=map_words(events[column], words, INTENTS, "data.intents", "an intent"))
+    _refuse_unknown_words("events", "intent", labelled, INTENTS, "map the shop's own words with data.intents")
+    codes = ibis.cases(*((labelled.intent == word, code) for code, word in enumerate(INTENTS)))
+    return labelled.mutate(intent=codes.cast("int8"))
 
 
 def check_items(warehouse: Backend, items: ir.Table) -> Checked:
@@ -54,23 +73,23 @@ def check_items(warehouse: Backend, items: ir.Table) -> Checked:
     Raises:
         InputError: for an empty table.
     """
-    _refuse_empty("items", items)
+    refuse_empty("items", items)
     marked = items.mutate(
         reason=ibis.cases(
-            (_absent(items.item_id), "no item_id"),
+            (absent(items.item_id), "no item_id"),
             (_repeats(items, "item_id"), "item_id again"),
             (items.available_until <= items.available_from, "available_until not after available_from"),
         )
     )
-    return _part(warehouse, "items", marked)
+    return part(warehouse, "items", marked)
 
 
 def check_users(warehouse: Backend, users: ir.Table) -> Checked:
     """Part users: the first row of each ``user_id`` counts."""
     marked = users.mutate(
-        reason=ibis.cases((_absent(users.user_id), "no user_id"), (_repeats(users, "user_id"), "user_id again"))
+        reason=ibis.cases((absent(users.user_id), "no user_id"), (_repeats(users, "user_id"), "user_id again"))
     )
-    return _part(warehouse, "users", marked)
+    return part(warehouse, "users", marked)
 
 
 def check_relations(warehouse: Backend, relations: ir.Table, items: ir.Table) -> Checked:
@@ -91,7 +110,7 @@ def check_relations(warehouse: Backend, relations: ir.Table, items: ir.Table) ->
             (joined.item_id == joined.other_id, "item related to itself"),
         )
     ).drop("known_item", "known_other")
-    return _part(warehouse, "relations", marked)
+    return part(warehouse, "relations", marked)
 
 
 def refuse_over_share(checked: Checked, share: float, written: str) -> str:
@@ -121,7 +140,8 @@ def refuse_over_share(checked: Checked, share: float, written: str) -> str:
     return sentence
 
 
-def _absent(column: ir.Value) -> ir.BooleanValue:
+def absent(column: ir.Value) -> ir.BooleanValue:
+    """Return where a text is null or blank."""
     return column.isnull() | (column.strip() == "")
 
 
@@ -129,15 +149,17 @@ def _repeats(table: ir.Table, key: str) -> ir.BooleanValue:
     return ibis.row_number().over(ibis.window(group_by=key, order_by="row")) > 0
 
 
-def _part(warehouse: Backend, name: str, marked: ir.Table) -> Checked:
+def part(warehouse: Backend, name: str, marked: ir.Table) -> Checked:
+    """Part a table by its column ``reason``: null is good."""
     marked = keep(warehouse, f"checked_{name}", marked)
     bad = marked.filter(marked.reason.notnull()).select(table=ibis.literal(name), row="row", reason="reason")
     return Checked(name, good=marked.filter(marked.reason.isnull()).drop("reason"), bad=bad)
 
 
-def _refuse_empty(name: str, table: ir.Table) -> None:
+def refuse_empty(name: str, table: ir.Table, setting: str = "") -> None:
+    """Refuse a table without rows; ``setting`` names it, ``data.NAME`` where left empty."""
     if not count_rows(table):
-        raise InputError(f"the {name} table is empty; at least one row was expected, see data.{name}")
+        raise InputError(f"the {name} table is empty; at least one row was expected, see {setting or f'data.{name}'}")
 
 
 def _refuse_unknown_words(name: str, column: str, table: ir.Table, known: Sequence[str], remedy: str) -> None:

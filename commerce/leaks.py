@@ -50,6 +50,7 @@ def check_leaks(
     _check_relevant(told, requests)
     _check_available(told, requests, availability)
     _check_labels(told, intents)
+    _check_request_labels(told, requests)
 
 
 def _check_order(told: Told) -> None:
@@ -180,4 +181,26 @@ def _check_labels(told: Told, intents: NDArray[np.int8]) -> None:
         "intent labels look past their window",
         np.sort(order[nothing_later & (intents[order] >= 0)]),
         told.labelled,
+    )
+
+
+def _check_request_labels(told: Told, requests: Requests) -> None:
+    """A request's label needs an event of its session that is strictly later than it and lies in its window."""
+    histories = told.histories
+    window = told.split.window_of(histories)
+    rows = np.flatnonzero(requests.intent >= 0)
+    late = np.zeros(len(rows), dtype=bool)
+    for place, name in enumerate(WINDOWS):
+        inside = window == place
+        sessions, code = np.unique(histories.session[inside], return_inverse=True)
+        last = np.full(len(sessions) + 1, np.iinfo(np.int64).min)
+        np.maximum.at(last, code, histories.time[inside])
+        mine = requests.window[rows] == name
+        found = np.minimum(np.searchsorted(sessions, requests.session[rows]), max(len(sessions) - 1, 0))
+        known = np.isin(requests.session[rows], sessions)
+        late |= mine & ~(known & (last[found] > requests.time[rows]))
+    stop(
+        "requests have an intent label from beyond their window",
+        rows[late],
+        lambda row: told.asked(min(int(requests.history_end[row]), len(histories.time) - 1), requests, row),
     )

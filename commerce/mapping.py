@@ -19,7 +19,9 @@ RESERVED = ("user", "item", "session", "row", "reason", "code")
 """Names that the tables inside use for codes; a shop's own column of that name, unless mapped, is left out."""
 
 
-def rename_columns(table: ir.Table, names: Mapping[str, str], ours: Collection[str], name: str) -> ir.Table:
+def rename_columns(
+    table: ir.Table, names: Mapping[str, str], ours: Collection[str], name: str, setting: str = ""
+) -> ir.Table:
     """Rename the shop's columns to ours.
 
     Args:
@@ -27,6 +29,7 @@ def rename_columns(table: ir.Table, names: Mapping[str, str], ours: Collection[s
         names: our column name -> the shop's.
         ours: all our columns of this table; a column of the shop that differs only in case is taken for one.
         name: of the table (``event`` for ``data.event_columns``), for messages.
+        setting: that holds ``names``; empty: ``data.NAME_columns``.
 
     Raises:
         InputError: if a column is not there, or two would have one name.
@@ -34,7 +37,7 @@ def rename_columns(table: ir.Table, names: Mapping[str, str], ours: Collection[s
     for column, theirs in names.items():
         if theirs not in table.columns:
             raise InputError(
-                f"data.{name}_columns.{column}={theirs}: the {name}s table has no column {theirs}; "
+                f"{setting or f'data.{name}_columns'}.{column}={theirs}: the {name}s table has no column {theirs}; "
                 f"{nearest(theirs, _shown(table))}"
             )
     by_case = {theirs.lower(): theirs for theirs in table.columns if theirs not in names.values()}
@@ -86,16 +89,25 @@ def as_id(column: ir.Value) -> ir.StringValue:
     return column.cast("string")
 
 
-def map_actions(actions: ir.StringValue, words: Mapping[str, str], known: Sequence[str]) -> ir.StringValue:
-    """Return actions in our words; a word that is not mapped stays as it is.
+def map_words(
+    column: ir.Value, words: Mapping[str, str], known: Sequence[str], setting: str, kind: str
+) -> ir.StringValue:
+    """Return a column in our words; a word that is not mapped stays as it is, an empty one is null.
+
+    Args:
+        column: as the shop writes it.
+        words: the shop's word -> ours.
+        known: our words.
+        setting: where ``words`` come from (``data.actions``), for messages.
+        kind: what the words are (``an action``), for messages.
 
     Raises:
-        InputError: if a word is mapped to an action that is not one of ours.
+        InputError: if a word is mapped to one that is not ours.
     """
     for theirs, ours in words.items():
         if ours not in known:
-            raise InputError(f"data.actions.{theirs}={ours}: {ours} is not an action; {nearest(ours, known)}")
-    text = actions.cast("string").strip().nullif("")
+            raise InputError(f"{setting}.{theirs}={ours}: {ours} is not {kind}; {nearest(ours, known)}")
+    text = column.cast("string").strip().nullif("")
     if not words:
         return text
     return ibis.cases(*((text == theirs, ours) for theirs, ours in words.items()), else_=text)

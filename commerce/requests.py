@@ -37,13 +37,28 @@ def rolling_moments(events: ir.Table, split: Split) -> Moments:
     """Return each session's start and each search from the ranker window on.
 
     Args:
-        events: all events: user, session, time, row, action (code), query (code or ``NO_QUERY``).
+        events: as ``session_moments`` reads them.
         split: a split by time.
+    """
+    found = session_moments(events, since=split.starts[WINDOWS[0]])
+    starts = np.array([split.starts[name] for name in WINDOWS], dtype=np.int64)
+    return replace(found, window=(np.searchsorted(starts, found.time, side="right") - 1).astype(np.int8))
+
+
+def session_moments(events: ir.Table, *, since: int | None = None, until: int | None = None) -> Moments:
+    """Return each session's start and each search, by user and time, as moments of the towers' window (-1).
+
+    Args:
+        events: all events: user, session, time, row, action (code), query (code or ``NO_QUERY``).
+        since: first microsecond; None from the log's start.
+        until: microsecond before which they lie; None to the log's end.
     """
     in_order = ibis.window(group_by="session", order_by=["time", "row"])
     numbered = events.mutate(number=ibis.row_number().over(in_order))
     search = numbered.action == ACTION_CODES["search"]
-    asked = numbered.filter(((numbered.number == 0) | search) & (numbered.time >= split.starts[WINDOWS[0]]))
+    asked = numbered.filter((numbered.number == 0) | search)
+    asked = asked if since is None else asked.filter(asked.time >= since)
+    asked = asked if until is None else asked.filter(asked.time < until)
     asked = asked.mutate(query=ibis.ifelse(asked.action == ACTION_CODES["search"], asked["query"], NO_QUERY))
     # Of several searches at one time, one group, the last in file order is the one asked.
     within = ibis.window(
@@ -51,12 +66,10 @@ def rolling_moments(events: ir.Table, split: Split) -> Moments:
     )
     first = asked.mutate(place=ibis.row_number().over(within)).filter(lambda t: t.place == 0)
     columns = first.select("user", "time", "query", "session").order_by("user", "time", "session").to_pyarrow()
-    time = columns["time"].to_numpy()
-    starts = np.array([split.starts[name] for name in WINDOWS], dtype=np.int64)
     return Moments(
         user=columns["user"].to_numpy().astype(np.int32),
-        time=time,
-        window=(np.searchsorted(starts, time, side="right") - 1).astype(np.int8),
+        time=columns["time"].to_numpy(),
+        window=np.full(columns.num_rows, -1, dtype=np.int8),
         query=columns["query"].to_numpy().astype(np.int32),
         session=columns["session"].to_numpy(),
     )

@@ -24,6 +24,7 @@ TORSO_SHARE = 0.8
 HISTORY_LENGTHS = (0, 1, 5, 20, 100)
 """Where the classes of history length begin, in visible events."""
 
+_LENGTHS = tuple(zip(HISTORY_LENGTHS, (*HISTORY_LENGTHS[1:], None), strict=True))
 _BLOCK_USERS = 100_000
 
 
@@ -83,6 +84,22 @@ def find_segments(
     return [segment for segment in found if 0 < segment.keep.sum() < whole]
 
 
+def segment_names() -> list[str]:
+    """Return the names of the segments that every shop may have."""
+    return [
+        *("user: new", "user: returning", "query: with", "query: without"),
+        *(_history_name(low, high) for low, high in _LENGTHS),
+        *(f"intent: {intent}" for intent in INTENTS),
+        *(f"item: {name}" for name in item_classes(np.zeros(1, dtype=np.int64))),
+    ]
+
+
+def _history_name(low: int, high: int | None) -> str:
+    if high is None:
+        return f"history: {low}+"
+    return f"history: {low}-{high - 1}" if high > low + 1 else f"history: {low}"
+
+
 def _of_requests(
     requests: Requests, relevant: Relevant, histories: Histories, cuts: NDArray[np.int64]
 ) -> Iterator[Segment]:
@@ -91,15 +108,8 @@ def _of_requests(
     asked = requests.query != NO_QUERY
     chosen = {"user: new": new, "user: returning": ~new, "query: with": asked, "query: without": ~asked}
     length = requests.history_end - start
-    for low, high in zip(HISTORY_LENGTHS, (*HISTORY_LENGTHS[1:], None), strict=True):
-        name = (
-            f"history: {low}+"
-            if high is None
-            else f"history: {low}-{high - 1}"
-            if high > low + 1
-            else f"history: {low}"
-        )
-        chosen[name] = (length >= low) & (True if high is None else length < high)
+    for low, high in _LENGTHS:
+        chosen[_history_name(low, high)] = (length >= low) & (True if high is None else length < high)
     for code, intent in enumerate(INTENTS):
         chosen[f"intent: {intent}"] = requests.intent == code
     for name, mask in chosen.items():

@@ -153,13 +153,17 @@ def ends_before(histories: Histories, user: NDArray[np.integer], moment: NDArray
 
 
 def share_by_hash(ids: Sequence[str], seed: int, purpose: str, share: float) -> NDArray[np.bool_]:
-    """Return ``[ids]``: whether each id falls into a share of all, the same in every run with this seed.
+    """Return ``[ids]``: whether each id falls into a share of all; as ``drawn_by_hash``."""
+    chosen: NDArray[np.bool_] = drawn_by_hash(ids, seed, purpose) < share
+    return chosen
+
+
+def drawn_by_hash(ids: Sequence[str], seed: int, purpose: str) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each id, the same in every run with this seed, float64 ``[ids]``.
 
     ``purpose`` keeps one choice independent of another.
     """
     salt = hashlib.blake2b(f"{seed}:{purpose}".encode(), digest_size=16).digest()
     digests = b"".join(hashlib.blake2b(text.encode(), digest_size=8, salt=salt).digest() for text in ids)
     # The highest 53 bits, as a number in [0, 1) that float64 holds exactly.
-    drawn = (np.frombuffer(digests, dtype="<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    chosen: NDArray[np.bool_] = drawn < share
-    return chosen
+    return (np.frombuffer(digests, dtype="<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -111,9 +111,9 @@ def context_text(
     Template, empty parts left out: ``query: Q. intent: I. recent: A; B. searched: P; Q. about: PROFILE``.
 
     Args:
-        events: what the user did strictly before the moment, oldest first.
+        events: what the user did strictly before the moment and may be told (``commerce.sensitive``), oldest first.
         item_texts: text of every item, by code.
-        query_texts: text of every query, by code.
+        query_texts: text of every query, by code; empty where it is not to be told.
         query: what is asked for now, empty without.
         intent: ``[3]``, predicted probabilities in the order of ``INTENTS``; the likeliest is named, none where they
             are None.
@@ -125,7 +125,7 @@ def context_text(
         "query": query.strip(),
         "intent": "" if intent is None else INTENTS[int(np.argmax(intent))],
         "recent": "; ".join(_cut(item_texts[item]) for item in items),
-        "searched": "; ".join(_cut(query_texts[code]) for code in searches),
+        "searched": "; ".join(filter(None, (_cut(query_texts[code]) for code in searches))),
         "about": profile,
     }
     return ". ".join(f"{name}: {words}" for name, words in parts.items() if words)

@@ -60,6 +60,11 @@ class DataConfig:
     """Our column name -> the shop's, for relations."""
     actions: dict[str, str] = field(default_factory=dict)
     """The shop's word for an action -> ours (search, impression, view, favorite, cart, purchase)."""
+    event_intent: str = ""
+    """Events column with the shop's own labels of what a visitor was about; empty: labels by rule
+    (``prepare.intent_*``, docs/intent.md)."""
+    intents: dict[str, str] = field(default_factory=dict)
+    """The shop's word for an intent -> ours (browse, compare, buy)."""
     timezone: str = ""
     """Zone of times that carry none, e.g. ``Asia/Shanghai``. Empty: zone-less times are refused."""
     time_unit: str = ""
@@ -84,6 +89,11 @@ class DataConfig:
     """User columns read as numbers."""
     sensitive: list[str] = field(default_factory=list)
     """User columns kept out of every model, text and explanation."""
+    sensitive_categories: list[str] = field(default_factory=list)
+    """Categories (a level of the path, or levels joined by `` > ``) whose items give no tags, no explanations and no
+    text to the reranker's context; needs ``item_category``."""
+    blocked: str = ""
+    """File with an item id a line: these are shown to nobody, whatever finds them (docs/privacy.md)."""
 
     @property
     def modelled_categories(self) -> list[str]:
@@ -97,8 +107,12 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         one_of("data", self, "time_unit", ("", "s", "ms", "us"))
+        if self.intents and not self.event_intent:
+            raise ValueError("data.intents maps the words of a column that data.event_intent does not name")
         shares("data", self, ("max_quarantine_share",))
         above("data", self, 0, ("memory_gb",))
+        if self.sensitive_categories and not self.item_category:
+            raise ValueError("data.sensitive_categories needs data.item_category, the column that holds the path")
 
 
 @dataclass
@@ -192,6 +206,12 @@ class PrepareConfig:
     """Action -> weight in the towers' and the ranker's loss, and gain in evaluation unless ``evaluate.targets``."""
     ranker_user_share: float = 0.1
     """Share of users, by hash, who give their third-last event to the ranker (``leave_last_out``)."""
+    intent_buys: list[str] = field(default_factory=lambda: ["cart", "purchase"])
+    """Actions that label what came before them in their session ``buy``."""
+    intent_items: int = 2
+    """Different items of one leaf category, still to come in the session, that label a moment ``compare``."""
+    intent_returns: int = 1
+    """Returns to an item after another one, still to come in the session, that do the same."""
     user_share: float = 1.0
     """Share of users, by hash, whose events are learned from, counted and validated on. The test window asks everybody
     all the same: it tells what the other users' data are worth (``mercato learning-curve``)."""
@@ -206,6 +226,11 @@ class PrepareConfig:
         above("prepare", self, 0, ("session_gap_minutes", "ranker_days", "validation_days", "test_days"))
         shares("prepare", self, ("ranker_user_share", "user_share"))
         above("prepare", self, 0, ("user_share",))
+        some_of("prepare", self, "intent_buys", ("favorite", "cart", "purchase"))
+        if not self.intent_buys:
+            raise ValueError("prepare.intent_buys names no action, so nothing could be labelled buy")
+        at_least("prepare", self, 2, ("intent_items",))
+        at_least("prepare", self, 1, ("intent_returns",))
 
 
 @dataclass
@@ -240,7 +265,8 @@ class TextConfig:
     """Search terms that join an item's text, at most: the queries that led most users to it before the window. Towers
     and reranker read those known before the ranker window, ``lexical`` and the graph those before each; 0: none."""
     terms_min_users: int = 5
-    """Different users whom a query must have led to an item to join its text."""
+    """Different users whom a query must have led to an item to join its text. Texts of queries that fewer users typed
+    are in no bundle and no report, and the reranker is not told them (docs/privacy.md)."""
     train_vocabulary: int = 8000
     """Tokens at most, of an encoder that is trained on the shop's own texts (``encoder: train``)."""
     train_dim: int = 128
@@ -323,6 +349,11 @@ class TowersConfig:
     rounds: int = 1
     """Trainings one after the other. From the second on, each starts from the weights of the one before and learns with
     negatives mined by it; the best epoch of all rounds is kept. 1: nothing is mined."""
+    round_epochs: int = 2
+    """Epochs of every round but the first, at most; the learning rate falls to 0 over them, so few of them refine."""
+    round_rate: float = 0.1
+    """Peak learning rates of every round but the first, as a share of those configured. At 1 the restart alone undoes
+    what the round before had learnt, whatever the negatives."""
     mined_negatives: int = 8
     """Mined negatives of a target, at most."""
     mined_depth: int = 200
@@ -408,11 +439,12 @@ class TowersConfig:
         at_least("towers", self, 0, ("popular_negatives", "chunk_users", "mined_targets", "id_lent"))
         at_least("towers", self, 0, ("mined_weight",))
         at_least("towers", self, -2, ("mined_margin",))
-        at_least("towers", self, 1, ("rounds", "mined_negatives", "mined_depth"))
-        above("towers", self, 0, ("popular_power",))
+        at_least("towers", self, 1, ("rounds", "round_epochs", "mined_negatives", "mined_depth"))
+        above("towers", self, 0, ("popular_power", "round_rate"))
         above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
         above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout", "average"))
+        shares("towers", self, ("round_rate",))
         below("towers", self, 1, ("text_dropout", "lora_dropout"))
         below("towers", self, 0.5, ("average",))
         idle = [name for name in ("text_dropout", "gradient_checkpointing") if getattr(self, name)]
@@ -560,6 +592,22 @@ class RankingConfig:
     ``intent``, ``associations``. Leaving one out tells what it is worth (``mercato parts``)."""
     layers: int = 2
     """Its lowest layers that are kept."""
+    attention: str = "context_once"
+    """``full``: each candidate is read together with the context. ``context_once``: each text is read once, and items
+    look at the context in the last layer only: many times cheaper (docs/ranking.md says what it costs in order)."""
+    tuning: str = "full"
+    """What of the language model is trained: ``full`` all of it, ``lora`` adapters that are merged into it at last,
+    ``frozen_lower`` all but its words and lowest ``frozen_layers``."""
+    frozen_layers: int = 1
+    """Lowest layers that ``frozen_lower`` leaves as they are, fewer than ``layers``."""
+    lora_rank: int = 8
+    """Rank of the adapters."""
+    lora_alpha: float = 16.0
+    """Their outputs are scaled by this, divided by the rank."""
+    lora_dropout: float = 0.0
+    """Dropout on their inputs while training."""
+    loss: str = "softmax"
+    """Of a list: ``softmax`` (ListNet's cross-entropy) or ``lambdarank`` (pairs, weighted by their NDCG)."""
     depth: int = 20
     """Candidates per request that are re-ordered."""
     list_length: int = 20
@@ -600,6 +648,17 @@ class RankingConfig:
     """Users of the ``gate`` half on which the reranker is judged, at most."""
 
     def __post_init__(self) -> None:
+        one_of("ranking", self, "attention", ("context_once", "full"))
+        one_of("ranking", self, "tuning", ("full", "lora", "frozen_lower"))
+        one_of("ranking", self, "loss", ("softmax", "lambdarank"))
+        at_least("ranking", self, 1, ("frozen_layers", "lora_rank"))
+        above("ranking", self, 0, ("lora_alpha",))
+        shares("ranking", self, ("lora_dropout",))
+        if self.tuning == "frozen_lower" and self.frozen_layers >= self.layers:
+            raise ValueError(
+                f"ranking.frozen_layers={self.frozen_layers} leaves none of ranking.layers={self.layers} to train; "
+                "lower it, or raise ranking.layers"
+            )
         one_of("ranking", self, "precision", PRECISIONS)
         some_of("ranking", self, "reads", RANKER_READS)
         at_least("ranking", self, 1, ("layers", "depth", "list_depth", "train_requests", "item_tokens", "width"))
@@ -608,6 +667,65 @@ class RankingConfig:
         at_least("ranking", self, 0, ("number_steps", "weight_decay"))
         above("ranking", self, 0, ("number_learning_rate", "learning_rate", "head_learning_rate", "max_minutes"))
         shares("ranking", self, ("dropout",))
+
+
+@dataclass
+class RankConfig:
+    """The order that ships, and the probabilities told with it (docs/after-ranking.md)."""
+
+    value: str = ""
+    """What lists are ordered by: empty, the score; ``purchase``, the probability of a sale; ``revenue``, that times the
+    price; ``bid``, the probability of a view times the column ``bid`` of the items."""
+    value_depth: int = 50
+    """First candidates of a list that are put in the order of their value."""
+    probabilities: bool = True
+    """Whether answers tell probabilities of a view, a cart and a purchase, fitted on ``fit`` and judged on ``gate``."""
+    probability_requests: int = 4000
+    """Requests of each half that they are fitted, and judged, on, at most."""
+
+    def __post_init__(self) -> None:
+        one_of("rank", self, "value", ("", "purchase", "revenue", "bid"))
+        at_least("rank", self, 1, ("value_depth", "probability_requests"))
+        if self.value and not self.probabilities:
+            raise ValueError(f"rank.value={self.value} orders by probabilities; set rank.probabilities=true")
+
+
+@dataclass
+class AfterConfig:
+    """What is done to a list once it is ranked: the shop's own rules, each off unless set (docs/after-ranking.md)."""
+
+    top: int = 10
+    """Places of a list that the rules arrange."""
+    diversity: float = 0.0
+    """How much likeness to the items above counts against an item (maximal marginal relevance): a share; 0: off."""
+    per_category: int = 0
+    """Items of one leaf category (``data.item_category``) in these places, at most; 0: any number."""
+    pinned: dict[str, int] = field(default_factory=dict)
+    """Item id -> its place in every list that may show it, from 1."""
+    boosted: dict[str, float] = field(default_factory=dict)
+    """Item id -> by how many spreads (standard deviations) of its list's scores it rises; below 0 it falls."""
+    suppressed: list[str] = field(default_factory=list)
+    """Ids of items that no list shows."""
+    floors: dict[str, float] = field(default_factory=dict)
+    """Value of ``evaluate.item_group`` -> the share of exposure that its items get in these places, at least."""
+
+    def __post_init__(self) -> None:
+        at_least("after", self, 1, ("top",))
+        at_least("after", self, 0, ("per_category",))
+        shares("after", self, ("diversity",))
+        below("after", self, 1, ("diversity",))
+        places = list(self.pinned.values())
+        wrong = [item for item, place in self.pinned.items() if not 1 <= place <= self.top]
+        if wrong or len(set(places)) < len(places):
+            raise ValueError(
+                f"after.pinned gives each item a place of its own from 1 to after.top={self.top}, got "
+                f"{dict(self.pinned)}"
+            )
+        both = sorted({*self.suppressed} & {*self.pinned, *self.boosted})
+        if both:
+            raise ValueError(f"after.suppressed hides {', '.join(both)}, which is pinned or boosted; choose one")
+        if any(not 0 <= share <= 1 for share in self.floors.values()) or sum(self.floors.values()) > 1:
+            raise ValueError(f"after.floors are shares that add up to 1 at most, got {dict(self.floors)}")
 
 
 @dataclass
@@ -667,6 +785,22 @@ class ExportConfig:
     """Environment variable that holds the key of the user-id hashes."""
     top: int = 10
     """Items per golden answer."""
+    audit: str = "refuse"
+    """What becomes of findings of ``mercato audit`` in the new bundle, report or metrics: ``refuse`` or ``warn``."""
+    rare_queries: str = "vectors"
+    """Of searches that fewer than ``text.terms_min_users`` users typed, in the bundle's histories: ``vectors`` (no
+    text; answers are the pipeline's own) or ``none`` (as if no words had been typed)."""
+    opt_out: str = ""
+    """File with a user id a line: these are not profiled, and the bundle carries the list as keyed hashes."""
+    precision: str = "measured"
+    """Of the graphs in the bundle: ``fp32``; ``int8``; ``measured`` takes int8 where ``int8_speedup`` and ``int8_loss``
+    hold on this machine, part by part (docs/bundle.md)."""
+    int8_speedup: float = 1.7
+    """How many times as fast as fp32 an int8 graph is at least, one request on one thread."""
+    int8_loss: float = 0.005
+    """Share of fp32's Recall@10 (text encoder, user tower) or NDCG@10 (reranker) that int8 may lose."""
+    precision_requests: int = 500
+    """Requests of the gate's half of validation by which the loss is measured, at most."""
 
     def __post_init__(self) -> None:
         if self.golden_requests < 50:
@@ -674,7 +808,11 @@ class ExportConfig:
                 f"export.golden_requests is {self.golden_requests}, but at least 50 are needed to cover every kind of "
                 "request"
             )
-        at_least("export", self, 1, ("top",))
+        one_of("export", self, "precision", ("measured", "fp32", "int8"))
+        one_of("export", self, "audit", ("refuse", "warn"))
+        one_of("export", self, "rare_queries", ("vectors", "none"))
+        at_least("export", self, 1, ("top", "int8_speedup", "precision_requests"))
+        shares("export", self, ("int8_loss",))
 
 
 @dataclass
@@ -689,9 +827,108 @@ class TrackingConfig:
     """Registered model's name."""
     loggers: list[str] = field(default_factory=lambda: ["mlflow"])
     """Training loggers: ``mlflow``, ``tensorboard``, ``csv``, ``wandb``."""
+    guard_metrics: list[str] = field(default_factory=lambda: ["ndcg", "recall"])
+    """Measures in which a candidate may not be worse than the champion, at the headline's cut-off."""
+    guard_margin: float = 0.05
+    """How much lower a candidate may be over all requests, as a share of what the champion reaches: the whole paired
+    interval has to lie above minus this."""
+    guarded_segments: list[str] = field(default_factory=list)
+    """Segments in which it may not be worse either, by their names in ``metrics.json``, such as ``user: new``."""
+    guard_segment_margin: float = 0.1
+    """The same margin in a guarded segment, where fewer users tell less."""
 
     def __post_init__(self) -> None:
+        known = ("ndcg", "recall", "precision", "binary_ndcg", "mrr", "hit_rate", "map")
+        some_of("tracking", self, "guard_metrics", known)
+        if not self.guard_metrics:
+            raise ValueError("tracking.guard_metrics is empty, so nothing would be guarded; name one, e.g. ndcg")
+        shares("tracking", self, ("guard_margin", "guard_segment_margin"))
         some_of("tracking", self, "loggers", ("mlflow", "tensorboard", "csv", "wandb"))
+
+
+@dataclass
+class RelevanceConfig:
+    """Search relevance: tower and cross-encoder tuned on graded (query, product) pairs (docs/relevance.md)."""
+
+    pairs: str = ""
+    """Table of graded pairs: a Parquet, CSV or JSON-lines file, a folder of them, or a glob."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Our column name -> the table's, where they differ: ``query``, ``title``, ``grade`` (needed); ``weight``,
+    ``variance`` and ``fold`` (optional)."""
+    grades: dict[str, float] = field(default_factory=dict)
+    """The table's word for a grade -> a number from 0, the more the better; empty: grades are numbers already."""
+    tower_text: list[str] = field(default_factory=lambda: ["title"])
+    """Columns that make the product text which the tower reads, in order; ``a|b`` takes b where a is empty."""
+    cross_text: list[str] = field(default_factory=lambda: ["title"])
+    """Columns that make the product text which the cross-encoder reads."""
+    folds: int = 5
+    """Parts of the queries, by hash, each of which is measured with models that were trained on the others; not used
+    where the table has a column ``fold``."""
+    measured_folds: list[int] = field(default_factory=list)
+    """Folds that are trained for and measured; empty: all."""
+    train_share: float = 1.0
+    """Share of the other folds' queries, by hash, that are trained and validated on."""
+    validation_share: float = 0.15
+    """Share of the trained-on folds' queries, by hash, that are held out to choose epochs and the blend."""
+    final: bool = True
+    """Whether both models are trained once more with every fold's queries: what other runs can take."""
+    start: str = "pretrained"
+    """``pretrained``: models start from ``text.encoder``'s weights; ``random``: from its shape alone."""
+    at: int = 10
+    """Cut-off of NDCG."""
+    list_products: int = 8
+    """Products of one query in a training list."""
+    batch_lists: int = 8
+    """Lists in a step."""
+    tower_tokens: int = 40
+    """Tokens of a query or product text that the tower reads, at most."""
+    tower_epochs: int = 1
+    """Passes of the tower over the pairs; the best epoch is kept."""
+    tower_learning_rate: float = 3e-5
+    """Peak learning rate of the tower's encoder."""
+    tower_scale: float = 20.0
+    """What cosines are multiplied with in the tower's loss."""
+    cross_encoder: bool = True
+    """Whether a cross-encoder is trained beside the tower; else the tower is blended with words alone."""
+    cross_query_tokens: int = 24
+    """Tokens of a query that the cross-encoder reads, at most."""
+    cross_text_tokens: int = 40
+    """Tokens of a product text that the cross-encoder reads beside it, at most."""
+    cross_epochs: int = 2
+    """Passes of the cross-encoder over the pairs; the best epoch is kept."""
+    cross_learning_rate: float = 5e-5
+    """Peak learning rate of the cross-encoder's language model."""
+    cross_head_learning_rate: float = 1e-3
+    """Peak learning rate of its score head."""
+    cross_from: str = "encoder"
+    """What the cross-encoder starts from: ``encoder`` (``ranking.encoder``, else ``text.encoder``) or ``tower`` (as
+    tuned for the fold)."""
+    weight_decay: float = 0.01
+    """AdamW's decay; biases and norms are exempt."""
+    average: float = 0.1
+    """Mean age, as a share of the steps so far, of the moving average of the weights that is kept; 0: none."""
+    precision: str = "bf16"
+    """``fp32`` or ``bf16`` (autocast) for training and scoring."""
+
+    def __post_init__(self) -> None:
+        one_of("relevance", self, "start", ("pretrained", "random"))
+        one_of("relevance", self, "cross_from", ("tower", "encoder"))
+        one_of("relevance", self, "precision", PRECISIONS)
+        at_least("relevance", self, 2, ("folds", "list_products"))
+        at_least("relevance", self, 1, ("at", "batch_lists", "tower_epochs", "cross_epochs"))
+        at_least("relevance", self, 8, ("tower_tokens", "cross_query_tokens", "cross_text_tokens"))
+        at_least("relevance", self, 0, ("weight_decay",))
+        rates = ("tower_learning_rate", "cross_learning_rate", "cross_head_learning_rate")
+        above("relevance", self, 0, (*rates, "tower_scale", "validation_share", "train_share"))
+        shares("relevance", self, ("validation_share", "train_share", "average"))
+        below("relevance", self, 0.5, ("average", "validation_share"))
+        for name in ("tower_text", "cross_text"):
+            if not getattr(self, name):
+                raise ValueError(f"relevance.{name} names no column; the product's title, at least, is to be read")
+        known = ("query", "title", "grade", "weight", "variance", "fold")
+        unknown = [name for name in self.columns if name not in known]
+        if unknown:
+            raise ValueError(f"relevance.columns.{unknown[0]} is not one of ours: {', '.join(known)}")
 
 
 @dataclass
@@ -707,6 +944,9 @@ class Config:
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     graph: GraphConfig = field(default_factory=GraphConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
+    rank: RankConfig = field(default_factory=RankConfig)
+    after: AfterConfig = field(default_factory=AfterConfig)
+    relevance: RelevanceConfig = field(default_factory=RelevanceConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
@@ -720,6 +960,17 @@ class Config:
         one_of("retrieval", self.retrieval, "popularity_by", ("", *data.modelled_categories))
         groups = (*data.item_categorical, *((data.item_category,) if data.item_category else ()))
         one_of("evaluate", self.evaluate, "item_group", tuple(dict.fromkeys(["", *groups])))
+        if self.after.floors and not self.evaluate.item_group:
+            raise ValueError(
+                "after.floors names groups of items, so evaluate.item_group must say which column has them"
+            )
+        if self.after.per_category and not data.item_category:
+            raise ValueError("after.per_category counts items of a category; name its column in data.item_category")
+        if self.rank.value and data.items_only:
+            raise ValueError(
+                f"rank.value={self.rank.value} orders by probabilities, which a log teaches, but data.events is none; "
+                "leave it empty"
+            )
         if self.text.vectors == "disk" and self.towers.tuning != "frozen":
             raise ValueError(
                 f"text.vectors=disk keeps vectors as they are, but towers.tuning={self.towers.tuning} changes them; "

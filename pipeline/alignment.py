@@ -45,8 +45,8 @@ def align(first: Evaluated, second: Evaluated) -> Alignment:
     _refuse_other_rule(first, second)
     items = _codes(second.ids("item"), first.ids("item"))
     users = _codes(second.ids("user"), first.ids("user"))
-    ours = _keys(first.requests, first.requests.user)
-    theirs = _keys(second.requests, users[second.requests.user])
+    ours = request_keys(first.requests, first.requests.user)
+    theirs = request_keys(second.requests, users[second.requests.user])
     _, one, other = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
     in_order = np.argsort(one)
     one, other = one[in_order], other[in_order]
@@ -86,7 +86,7 @@ def _codes(ids: list[str], known: list[str]) -> NDArray[np.int32]:
     return np.array([codes.get(name, len(known) + place) for place, name in enumerate(ids)], dtype=np.int32)
 
 
-def _keys(requests: Requests, users: NDArray[np.integer]) -> NDArray[np.void]:
+def request_keys(requests: Requests, users: NDArray[np.integer]) -> NDArray[np.void]:
     """Return what tells a request from all others: user, moment, and its number among those of one user and moment."""
     keys = np.zeros(len(requests), dtype=[("user", np.int64), ("time", np.int64), ("number", np.int64)])
     keys["user"], keys["time"] = users, requests.time

@@ -39,6 +39,13 @@ class Run:
             raise ValueError(f"no stage {', '.join(unknown)}; stages are {', '.join(NAMES)}")
         run_stages(self.config, stages or NAMES, say)
 
+    def relevance(self, say: Callable[[str], None] = print) -> dict[str, Any]:
+        """Tune and measure search relevance (``mercato relevance``); return what ``relevance.json`` holds."""
+        from pipeline.relevance.stages import run_relevance
+
+        measured: dict[str, Any] = json.loads(run_relevance(self.config, say).read_text())
+        return measured
+
     def metrics(self) -> dict[str, Any]:
         """Return ``metrics.json`` as written by ``evaluate``."""
         metrics: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text())

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from commerce.columns import NO_QUERY
+from commerce.intent import IntentRules
+from commerce.records import Requests
+from configs.schema import Config
 from pipeline.asking import BASELINES, Shop, blocks, open_sources, statistics_folder
+from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
 from pipeline.systems import Lists, Terms, without_seen
 from retrieval.sources import empty
+
+if TYPE_CHECKING:
+    from commerce.bazaar.oracle import Oracle
 
 
 def rank_baselines(work: Work, terms: Terms, shop: Shop) -> dict[str, Lists]:
@@ -37,15 +47,30 @@ def rank_baselines(work: Work, terms: Terms, shop: Shop) -> dict[str, Lists]:
 
 def rank_oracle(work: Work, terms: Terms, shop: Shop) -> Lists:
     """Let the bazaar's oracle, which knows how the shop was made but sees only the histories, answer every request."""
-    from commerce.bazaar.oracle import Oracle
-
-    ingested = work.run.stage("ingest")
-    item_ids, user_ids = (_ids(ingested / f"{kind}_ids.parquet") for kind in ("item", "user"))
-    oracle = Oracle(work.config.bazaar, item_ids, user_ids, shop.queries)
+    oracle = open_oracle(work.run, work.config, shop.queries)
     # The oracle has no repeat rule, so what the user had is taken out of longer lists.
     had = int(np.max(terms.requests.history_end - terms.histories.offsets[terms.requests.user])) if terms.seen_by else 0
     items, scores = oracle.rank(terms.histories, terms.requests, min(terms.depth + had, terms.items))
     return without_seen(terms, items, scores)
+
+
+def oracle_intents(work: Work, requests: Requests, shop: Shop) -> NDArray[np.float32] | None:
+    """Return the oracle's probability of each intent, ``[requests, 3]``; None under other label rules than it knows."""
+    rules = IntentRules(
+        tuple(work.config.prepare.intent_buys), work.config.prepare.intent_items, work.config.prepare.intent_returns
+    )
+    if rules != IntentRules() or work.config.data.event_intent:
+        return None
+    return open_oracle(work.run, work.config, shop.queries).intents(shop.histories, requests)
+
+
+def open_oracle(run: RunFolder, config: Config, queries: Sequence[str]) -> Oracle:
+    """Return the oracle of a run on the bazaar."""
+    from commerce.bazaar.oracle import Oracle
+
+    ingested = run.stage("ingest")
+    item_ids, user_ids = (_ids(ingested / f"{kind}_ids.parquet") for kind in ("item", "user"))
+    return Oracle(config.bazaar, item_ids, user_ids, queries)
 
 
 def _ids(path: Path) -> list[str]:

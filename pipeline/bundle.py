@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from commerce.columns import NO_QUERY
 from commerce.histories import Histories
+from commerce.session_statistics import STATISTICS
 from commerce.splits import WINDOWS
 from configs.schema import Config
 from learning.encode import folder_vectors
@@ -29,15 +31,20 @@ from pipeline.graph_file import FILE as GRAPH_FILE
 from pipeline.graphs import export_graph
 from pipeline.index import sample_users
 from pipeline.item_graph import write_item_tower
+from pipeline.precision import choose_precisions
+from pipeline.probabilities import item_worth
 from pipeline.provenance import git_commit, versions
 from pipeline.ranking_inputs import encoder_path
 from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
-from pipeline.search_terms import window_texts
-from pipeline.torch_models import ListGraph, TorchModels, TorchReranker, UserGraph
+from pipeline.search_terms import told_query_texts, window_texts
+from pipeline.session_files import write_session_facts
+from pipeline.shop_rules import asks_rules, read_rules
+from pipeline.torch_models import TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
 from retrieval.index_folder import files_of, read_facts
+from serving.contents import BIDS, PROBABILITIES, RULES, SENSITIVE
 from serving.item_fields import save_item_fields
 from serving.item_tokens import ItemTokens
 from serving.new_items import INDEX_QUERIES, LEXICAL_TEXTS
@@ -87,6 +94,17 @@ class BundleSource:
     def query_texts(self) -> list[str]:
         """Search terms, by query code."""
         return _strings(self.prepared / "queries.parquet", "text")
+
+    @cached_property
+    def told_queries(self) -> list[str]:
+        """The same, empty where hardly anybody typed them."""
+        return told_query_texts(self.prepared, self.config.text.terms_min_users)
+
+    @property
+    def query_codes(self) -> NDArray[np.int32]:
+        """Each query's code, ``[queries]``; ``NO_QUERY`` where its text is not told."""
+        told = np.array([bool(text) for text in self.told_queries], dtype=bool)
+        return np.where(told, np.arange(len(told)), NO_QUERY).astype(np.int32)
 
     @cached_property
     def item_vectors(self) -> NDArray[np.float32]:
@@ -172,6 +190,7 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
     """
     write_items(folder, source)
     write_queries(folder, source)
+    pause = write_session_facts(source.prepared, folder)
     shutil.copytree(source.run.stage("retrieve") / "statistics" / "test", folder / "statistics")
     if "lexical" in source.config.retrieval.sources:
         words = window_texts(source.prepared, WINDOWS[-1])
@@ -179,17 +198,21 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
             Strings.of(words).save(folder / LEXICAL_TEXTS)
     if source.config.retrieval.variants == "one":
         shutil.copyfile(source.run.stage("retrieve") / VARIANTS, folder / VARIANTS)
+    write_rules(folder, source)
+    write_probabilities(folder, source)
     if source.config.graph.neighbours:
         shutil.copyfile(source.run.stage("retrieve") / GRAPH_FILE, folder / GRAPH_FILE)
     if key is not None:
         features = UserFeatures.open(source.prepared / "users_features")
-        write_users(folder / "users", source.user_ids, key, source.histories, features)
+        codes = source.query_codes if source.config.export.rare_queries == "none" else None
+        write_users(folder / "users", source.user_ids, key, source.histories, features, codes)
     models = {
         "text": write_text_encoder(folder, source),
         "user": _write_user_tower(folder, source),
         "item": write_item_tower(folder, source),
         "reranker": _write_reranker(folder, source),
     }
+    models = choose_precisions(folder, models, source)
     config, measured = source.config, json.loads((source.run.root / "metrics.json").read_text(encoding="utf-8"))
     return {
         "name": config.run.name,
@@ -199,14 +222,17 @@ def write_bundle(folder: Path, source: BundleSource, key: bytes | None) -> dict[
         "versions": versions(*VERSIONED),
         "window": _window(source.histories),
         "windows": json.loads((source.prepared / "windows.json").read_text(encoding="utf-8")),
-        "settings": bundle_settings(config, source.blends),
+        "settings": {
+            **bundle_settings(config, source.blends),
+            "session_statistics": {"names": list(STATISTICS), "pause": pause},
+        },
         "models": models,
         "users": None
         if key is None
         else {
             "key_variable": config.export.hash_key_variable,
             "key_check": key_check(key),
-            "count": len(source.user_ids),
+            "count": sum(map(bool, source.user_ids)),  # one who was forgotten has no id
         },
         "metrics": {name: value for name, value in measured.items() if name != "segments"},
     }
@@ -225,17 +251,38 @@ def write_items(folder: Path, source: BundleSource) -> None:
         shutil.copyfile(path, copy)
     if not read_facts(index)[0]["exact"]:
         np.save(folder / INDEX_QUERIES, sample_users(source.run, "validation", source.config.retrieval.index_queries))
-    for name in ("availability.npz", "prices.npy", "vocabulary.json"):
+    told_of = [SENSITIVE] if source.config.data.sensitive_categories else []
+    for name in ("availability.npz", "prices.npy", "vocabulary.json", *told_of):
         shutil.copyfile(source.prepared / name, folder / name)
 
 
+def write_rules(folder: Path, source: BundleSource) -> None:
+    """Write the shop's rules for ranked lists, where it has some."""
+    if asks_rules(source.config.after):
+        read_rules(source.run, source.config).save(folder / RULES)
+
+
+def write_probabilities(folder: Path, source: BundleSource) -> None:
+    """Write the probabilities that ``rank`` fitted, where it did, and the bids where lists are ordered by them."""
+    fitted = source.run.root / "rank" / PROBABILITIES
+    if fitted.is_file():
+        shutil.copyfile(fitted, folder / PROBABILITIES)
+    if source.config.rank.value == "bid":
+        np.save(folder / BIDS, item_worth(source.run, "bid"))
+
+
 def write_queries(folder: Path, source: BundleSource) -> None:
-    """Write the log's search terms and their vectors; without histories nothing refers to them."""
-    texts = source.query_texts if source.config.export.include_histories else []
-    Strings.of(texts).save(folder / "queries")
+    """Write the log's search terms and their vectors; without histories nothing refers to them.
+
+    Terms that fewer than ``text.terms_min_users`` users typed have no text.
+    """
+    shipped = source.config.export.include_histories and bool(source.query_texts)
+    Strings.of(source.told_queries if shipped else []).save(folder / "queries")
     vectors = np.zeros((0, source.text_encoder.dim), dtype=np.float32)
-    if texts:
-        vectors = folder_vectors(texts, source.encoder, source.config.text, kind="query", progress=False)
+    if shipped:
+        vectors = folder_vectors(source.query_texts, source.encoder, source.config.text, kind="query", progress=False)
+        if source.config.export.rare_queries == "none":
+            vectors = np.where((source.query_codes != NO_QUERY)[:, None], vectors, np.float32(0))
     np.save(folder / "query_vectors.npy", vectors)
 
 
@@ -264,7 +311,7 @@ def write_text_encoder(folder: Path, source: BundleSource) -> dict[str, Any]:
 def _write_user_tower(folder: Path, source: BundleSource) -> dict[str, Any]:
     towers, text_dim = source.user_graph, source.text_encoder.dim
     events = ("event_vectors", "query_vectors", "action", "gap")
-    profile = ("count", "categorical", "numeric", "numeric_mask")
+    profile = ("count", "categorical", "numeric", "numeric_mask", "statistics")
     export_graph(
         towers,
         folder / "user_tower.onnx",
@@ -285,7 +332,7 @@ def _write_reranker(folder: Path, source: BundleSource) -> dict[str, Any] | None
     path = encoder_path(source.run, source.config)
     load_tokenizer(path, sum(limits.values())).save(str(folder / "reranker_tokenizer.json"))
     export_graph(
-        ListGraph(reranker.ranker.cross_encoder),
+        reranker.ranker.cross_encoder,
         folder / "reranker.onnx",
         example=_list(reranker.ranker, 6, 2, 5),
         check=_list(reranker.ranker, 9, 5, 7),
@@ -309,6 +356,8 @@ def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
         "candidates": retrieval.candidates,
         "per_source": retrieval.per_source,
         "variants": retrieval.variants,
+        "value": config.rank.value,
+        "value_depth": config.rank.value_depth,
         "blend": {name: {part: blend[part] for part in ("weights", "rank_constant")} for name, blend in blends.items()},
         "associations_halflife": retrieval.associations_halflife,
         "repeats_targets": dict(config.prepare.targets),
@@ -323,6 +372,8 @@ def bundle_settings(config: Config, blends: dict[str, Any]) -> dict[str, Any]:
             "text": list(config.data.item_text),
             "columns": dict(config.data.item_columns),
             "category": config.data.item_category,
+            "sensitive_categories": list(config.data.sensitive_categories),
+            "group": config.evaluate.item_group,
         },
     }
 
@@ -359,6 +410,7 @@ def _users(towers: UserGraph, text_dim: int, users: int, events: int) -> dict[st
         "categorical": torch.zeros(users, len(tower.categorical), dtype=torch.int64),
         "numeric": torch.randn(users, numbers, generator=draw),
         "numeric_mask": torch.ones(users, numbers),
+        "statistics": torch.rand(users, len(STATISTICS), generator=draw),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +15,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from commerce.features import Columns, Features, Vocabulary, encode, fit, unreadable_numbers
+from commerce.sensitive import category_levels, in_categories
 from commerce.texts import item_text, leaf_category
+from configs.errors import InputError
 from configs.schema import DataConfig
+from serving.contents import SENSITIVE
+from serving.leaves import NAMES
 
 _FOR_PEOPLE = ("title", "brand", "category", "price")
 _OPEN = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
@@ -68,9 +73,11 @@ def write_catalogue(ingested: Path, data: DataConfig, out: Path) -> Catalogue:
     _save_features(encode(of_users, users, len(users["user_id"])), out / "users_features")
     leaf = name_codes(leaves)
     np.save(out / "items_features" / "leaf.npy", leaf)
+    (out / NAMES).write_text(json.dumps(sorted({name for name in leaves if name}), ensure_ascii=False))
     vocabularies = {"items": of_items.to_json(), "users": of_users.to_json()}
     (out / "vocabulary.json").write_text(json.dumps(vocabularies, ensure_ascii=False))
     _write_fields(items, data, out / "item_fields.jsonl")
+    hidden = _write_sensitive(items, data, out)
     return Catalogue(
         user_ids=list(users["user_id"]),
         item_ids=list(items["item_id"]),
@@ -79,7 +86,7 @@ def write_catalogue(ingested: Path, data: DataConfig, out: Path) -> Catalogue:
         available_from=available_from,
         available_until=available_until,
         prices=np.array([np.nan if price is None else price for price in items["price"]], dtype=np.float32),
-        lines=_remarks(items, users, texts, of_items, of_users),
+        lines=[*_remarks(items, users, texts, of_items, of_users), *hidden],
     )
 
 
@@ -119,6 +126,37 @@ def _write_fields(items: Columns, data: DataConfig, path: Path) -> None:
             if not fields.get("title"):
                 fields["title"] = item_text(row, data.item_text)
             file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+
+
+def _write_sensitive(items: Columns, data: DataConfig, out: Path) -> list[str]:
+    """Write which items are of a sensitive category, where some are declared, and say how many.
+
+    Raises:
+        InputError: for a category that no item is in: a slip there would tell what was to be hidden.
+    """
+    if not data.sensitive_categories:
+        return []
+    paths = items[data.item_category]
+    distinct = {path: category_levels(path) for path in set(paths) if path}
+    for name in data.sensitive_categories:
+        if not any(in_categories(path, [name]) for path in distinct):
+            levels = sorted({level for own in distinct.values() for level in own})
+            near = difflib.get_close_matches(name.casefold(), levels, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"levels are {', '.join(levels[:10])}"
+            raise InputError(f"data.sensitive_categories names {name!r}, but no item is in it; {hint}")
+    hidden = {path: in_categories(path, data.sensitive_categories) for path in distinct}
+    mask = np.array([hidden.get(path, False) for path in paths], dtype=bool)
+    np.save(out / SENSITIVE, mask)
+    return [f"{mask.sum():,} of {len(mask):,} items are of sensitive categories and are not told of"]
+
+
+def sensitive_items(prepared: Path) -> NDArray[np.bool_] | None:
+    """Return which items are of a sensitive category, ``[items]``; None where none is declared."""
+    path = prepared / SENSITIVE
+    if not path.is_file():
+        return None
+    mask: NDArray[np.bool_] = np.load(path)
+    return mask
 
 
 def _remarks(items: Columns, users: Columns, texts: list[str], of_items: Vocabulary, of_users: Vocabulary) -> list[str]:

@@ -18,6 +18,7 @@ from configs.errors import InputError
 _RUN = "Run all stages; those that are up to date are skipped."
 _CURVE = "Train on shares of the users: how much data does this shop need?"
 _PARTS = "Say what each part adds: the same config without it, over several seeds."
+_RELEVANCE = "Tune tower and cross-encoder on graded (query, product) pairs, and measure them."
 _CONFIG = "Print the config as resolved, every setting in it."
 _STAGES = {
     "ingest": "Read the shop's tables, check them, give out integer codes.",
@@ -36,11 +37,23 @@ _STAGES = {
 _TOOLS = {
     "verify": ("serving.commands", "Check a bundle's hashes and replay its golden requests."),
     "recommend": ("serving.commands", "Answer one request from a bundle."),
+    "explain": ("serving.explain_command", "Say why an item is recommended, or why not."),
     "add-items": ("serving.commands", "Add new items to a bundle, without torch."),
     "diff": ("serving.commands", "Say what sets two bundles apart."),
+    "audit": ("pipeline.audit", "List what could identify a person in a run or a bundle."),
+    "forget": ("pipeline.forget", "Remove a user from a run's files and its next bundle."),
+    "opt-out": ("serving.rights_commands", "Stop profiling a user in a bundle's answers."),
+    "block": ("serving.rights_commands", "Keep an item out of a bundle's answers."),
+    "profiles": ("pipeline.profiles", "Write a profile of every user, and how well tags foretell purchases."),
+    "profile": ("pipeline.profiles", "Print one user's profile."),
     "compare": ("pipeline.compare", "Say which differences between runs, or systems of one run, are real."),
+    "promote": ("pipeline.registry.commands", "Make the candidate the champion, if it is not worse."),
+    "rollback": ("pipeline.registry.commands", "Make the former champion the champion again."),
+    "retire": ("pipeline.registry.commands", "Keep a version from ever becoming champion again."),
+    "history": ("pipeline.registry.commands", "Say who was champion from when to when, and why."),
     "graph": ("pipeline.graph", "Draw what goes with an item."),
     "milvus": ("pipeline.milvus", "Put a run's item vectors into Milvus."),
+    "intents": ("pipeline.show_intents", "Print the intent labels' rules, shares and examples."),
     "show": ("pipeline.show", "Print what a finished run found out."),
 }
 
@@ -49,7 +62,7 @@ class _Verbs(click.Group):
     """A group that lists its verbs in the order of the data and imports a tool only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["run", *_STAGES, "learning-curve", "parts", "config", *_TOOLS]
+        return ["run", *_STAGES, "learning-curve", "parts", "relevance", "config", *_TOOLS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _TOOLS:
@@ -59,7 +72,8 @@ class _Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         tools = {name: text for name, (_, text) in _TOOLS.items()}
-        helps = {"run": _RUN, **_STAGES, "learning-curve": _CURVE, "parts": _PARTS, "config": _CONFIG, **tools}
+        helps = {"run": _RUN, **_STAGES, "learning-curve": _CURVE, "parts": _PARTS, "relevance": _RELEVANCE}
+        helps |= {"config": _CONFIG, **tools}
         with formatter.section("Verbs"):
             formatter.write_dl([(name, helps[name]) for name in self.list_commands(ctx)])
 
@@ -173,6 +187,18 @@ def _parts(config: str, overrides: tuple[str, ...], seeds: str) -> None:
     click.echo(f"by segment: {Path(loaded.run.folder) / PAGE}")
 
 
+def _relevance(config: str, overrides: tuple[str, ...]) -> None:
+    _need_training_extra()
+    from configs.load import load_config
+    from pipeline.limits import limit_process
+
+    loaded = load_config(config, overrides)
+    limit_process(loaded.run.threads)
+    from pipeline.relevance.stages import run_relevance
+
+    click.echo(f"measured: {run_relevance(loaded, click.echo)}")
+
+
 def _run(config: str, overrides: tuple[str, ...], stages: tuple[str, ...]) -> None:
     _need_training_extra()
     from configs.load import load_config
@@ -212,6 +238,7 @@ for _name, _help in _STAGES.items():
     commands.add_command(_stage_command(_name, _help) if _name != "evaluate" else _evaluate_command(_help))
 commands.add_command(_curve_command())
 commands.add_command(_parts_command())
+commands.add_command(_with_config(_relevance, "relevance", _RELEVANCE))
 commands.add_command(_with_config(_print_config, "config", _CONFIG))
 
 

@@ -17,9 +17,10 @@ from commerce.splits import WINDOWS
 from learning.encode import fill_cache
 from learning.launch import Place, joined
 from pipeline.encoders import towers_encoder
+from pipeline.session_files import read_sessions
 from pipeline.stage import Outcome, Work
 from pipeline.tower_inputs import Prepared
-from towers.embed import embed_batch, embed_block
+from towers.embed import embed_batch, embed_block, embed_intents
 from towers.module import TwoTower
 from towers.validation import AskedBatches
 from towers.whole import item_blocks
@@ -51,7 +52,7 @@ def _embed(work: Work, place: Place) -> Outcome:
         items[blocks[number]] = embed_block(module, blocks[number], lenders)
     _finish(items, place)
 
-    requests = Requests.read(prepared.folder / "requests.parquet")
+    requests, sessions = Requests.read(prepared.folder / "requests.parquet"), read_sessions(prepared.folder)
     lines = [f"{count:,} item vectors, {dim} wide"]
     for window in WINDOWS:
         asked = requests.of(window)
@@ -61,7 +62,10 @@ def _embed(work: Work, place: Place) -> Outcome:
         for number in place.share(len(batches)):
             batch = batches[number]
             rows = batch.request.numpy()
-            vectors[rows], intents[rows], _ = embed_batch(module, items, batch)
+            vectors[rows], states = embed_batch(module, items, batch)
+            user, end, time, query = (getattr(asked, name)[rows] for name in ("user", "history_end", "time", "query"))
+            told_of = sessions.statistics(prepared.histories, user, end, time, query)
+            intents[rows] = embed_intents(module, states, told_of)
         _finish(vectors, place)
         _finish(intents, place)
         lines.append(f"{len(vectors):,} user vectors of the {window} window")

@@ -17,22 +17,29 @@ from numpy.typing import NDArray
 from commerce.columns import MICROSECONDS
 from commerce.comparison import Asked, Precision, compare
 from commerce.durable import write_atomic
-from commerce.histories import Histories
-from commerce.intent_measures import intent_block, last_actions
+from commerce.intent_measures import intent_block, last_actions, plain_rules
+from commerce.metrics import Relevant
 from commerce.records import Requests, read_ranked, write_ranked
 from commerce.sanity import nearly_solved
 from pipeline.asked import WINDOW, choose
 from pipeline.asking import Shop
-from pipeline.baselines import rank_baselines, rank_oracle
+from pipeline.baselines import oracle_intents, rank_baselines, rank_oracle
 from pipeline.evaluate_ranking import write_requests
 from pipeline.item_facts import read_item_facts
+from pipeline.probabilities import read_probabilities
+from pipeline.probe import probe_vectors
 from pipeline.report.compose import write_report
 from pipeline.retrieve import VARIANTS
+from pipeline.rule_prices import price_lines, rule_prices
+from pipeline.run_folder import RunFolder
 from pipeline.segments import segments_of
+from pipeline.shop_rules import BEFORE, SCORED, arrange_lists, asks_rules, read_rules
 from pipeline.source_shares import measure_sources
 from pipeline.stage import Outcome, Work
 from pipeline.systems import Lists, Terms, check_lists, rank_vectors
 from pipeline.tables import cut_off, metrics_lines
+from pipeline.user_hashes import HashedIds, user_key
+from ranking.after import Rules
 
 FORMAT = 1
 """Version of ``metrics.json``."""
@@ -53,7 +60,7 @@ def evaluate(work: Work) -> Outcome:
         published.append(work.run.root / name)
         if len(protocols) > 1:
             lines.append("Items new to their user alone:" if filter_seen else "All items, repeats included:")
-        lines += [*metrics_lines(metrics), *metrics["segment_notes"], ""]
+        lines += [*metrics_lines(metrics), *metrics["segment_notes"], *price_lines(metrics["after"]), ""]
     report = write_report(work.run, work.out, config.run.seed)
     return Outcome([*lines, f"report: {report}"], [*published, report])
 
@@ -78,8 +85,9 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         check_lists(name, items, terms, variants if name == "mercato" else None)
         write_ranked(rankings / f"{name}.parquet", requests.request_id, items, scores)
     user_ids = pq.read_table(run.stage("ingest") / "user_ids.parquet").sort_by("code")["id"].to_pylist()
+    key, _ = user_key(config.export.hash_key_variable, run.root)
     asked_file = rankings.with_name(rankings.name.replace("rankings", "requests") + ".csv")
-    write_requests(asked_file, requests, user_ids, list(shop.queries))
+    write_requests(asked_file, requests, HashedIds(user_ids, key), list(shop.queries))
 
     segments, notes, events = segments_of(
         run, requests, relevant, histories, terms.items, asdict(config.evaluate), asdict(config.data)
@@ -116,9 +124,12 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         "segments": parts,
         "segment_sizes": _sizes(segments, asked),
         "segment_notes": notes,
+        "after": _prices(work, shop, requests, relevant, shipped, filter_seen),
+        "probabilities": _probabilities(work.run),
         "sources": measure_sources(work, shop, requests, relevant, _users(work, kept), filter_seen),
         "warnings": nearly_solved(_headline(systems)),
-        "intent": _intent(work, everything, requests, kept, histories),
+        "intent": _intent(work, everything, requests, kept, shop),
+        "sensitive_probe": probe_vectors(work, whole),
     }
 
 
@@ -134,6 +145,46 @@ def _rank_all(work: Work, terms: Terms, shop: Shop, kept: NDArray[np.bool_], shi
     if work.config.data.reader == "bazaar":
         lists["oracle"] = rank_oracle(work, terms, shop)
     return lists
+
+
+def _prices(
+    work: Work, shop: Shop, requests: Requests, relevant: Relevant, shipped: Path, filter_seen: bool
+) -> dict[str, Any] | None:
+    """Return what the shop's rules cost; None where it has none."""
+    value = work.config.rank.value
+    if not asks_rules(work.config.after) and not value:
+        return None
+    rules = read_rules(work.run, work.config)
+
+    def read(ending: str) -> Lists:
+        return read_ranked(shipped.with_name(f"{shipped.stem}{ending}.parquet"), requests.request_id)
+
+    by_value = read(BEFORE if asks_rules(work.config.after) else "")
+    by_score = read(SCORED) if value else by_value
+    vectors = np.load(work.run.stage("embed") / "item_vectors.npy", mmap_mode="r")
+    groups = np.load(work.run.stage("retrieve") / VARIANTS) if work.config.retrieval.variants == "one" else None
+    evaluate = work.config.evaluate
+
+    def arranged(some: Rules, lists: Lists = by_value) -> NDArray[np.int32]:
+        return arrange_lists(lists, some, requests, shop, vectors, groups, filter_seen=filter_seen).items
+
+    return rule_prices(
+        rules,
+        arranged,
+        by_score[0],
+        arranged(rules, by_score) if value else None,
+        relevant,
+        requests.user,
+        resamples=evaluate.bootstrap,
+        confidence=evaluate.confidence,
+        seed=work.config.run.seed,
+    )
+
+
+def _probabilities(run: RunFolder) -> dict[str, Any] | None:
+    """Return how well the probabilities that ship were judged on ``gate``; None where there are none."""
+    fitted = read_probabilities(run.stage("rank"))
+    return None if fitted is None else dict(fitted["judged"])
 
 
 def _users(work: Work, kept: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -170,15 +221,30 @@ def _sizes(segments: list[Any], asked: Asked) -> dict[str, dict[str, int]]:
 
 
 def _intent(
-    work: Work, everything: Requests, requests: Requests, kept: NDArray[np.bool_], histories: Histories
+    work: Work, everything: Requests, requests: Requests, kept: NDArray[np.bool_], shop: Shop
 ) -> dict[str, Any] | None:
+    config, histories = work.config, shop.histories
     probabilities = np.load(work.run.stage("embed") / f"intents_{WINDOW}.npy")[kept]
     earlier = everything.where(everything.window != WINDOW)
     actions, earlier_actions = (
         last_actions(histories.action, histories.offsets[asked.user], asked.history_end)
         for asked in (requests, earlier)
     )
-    return intent_block(probabilities, requests.intent, actions, earlier.intent, earlier_actions)
+    rules = plain_rules(actions, earlier.intent, earlier_actions)
+    if rules is None:
+        return None
+    systems = {"head": probabilities, **rules}
+    oracle = oracle_intents(work, requests, shop) if config.data.reader == "bazaar" else None
+    if oracle is not None:
+        systems["oracle"] = oracle
+    return intent_block(
+        systems,
+        requests.intent,
+        requests.user,
+        resamples=config.evaluate.bootstrap,
+        confidence=config.evaluate.confidence,
+        seed=config.run.seed,
+    )
 
 
 def _window(prepared: Path) -> dict[str, str | None]:

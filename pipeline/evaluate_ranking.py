@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from pipeline.run_folder import RunFolder, sha256
 from pipeline.segments import segments_of
 from pipeline.systems import Lists, Terms, check_lists
 from pipeline.tables import metrics_lines
+from pipeline.user_hashes import user_key, with_hashed_users
 
 
 def name_of(file: Path, name: str, taken: tuple[str, ...] = ()) -> str:
@@ -87,7 +88,9 @@ def _lay(
         measured.requests, shop.histories, shop.available_from, shop.available_until, seen_by, max(config.evaluate.at)
     )
     known = Requests.read(prepared / "requests.parquet").request_id
-    lists, notes = lay_lists(given, terms, measured.ids("user"), measured.ids("item"), known)
+    key, _ = user_key(config.export.hash_key_variable, run.root)
+    given, users = with_hashed_users(given, measured.ids("user"), key)
+    lists, notes = lay_lists(given, terms, users, measured.ids("item"), known)
     check_lists(name, lists[0], terms)
     return terms, lists, notes
 
@@ -122,8 +125,8 @@ def _metrics(
     }
 
 
-def write_requests(path: Path, requests: Requests, user_ids: list[str], queries: list[str]) -> None:
-    """Write whom to rank for: request_id, user_id, timestamp (UTC) and search terms of each measured request."""
+def write_requests(path: Path, requests: Requests, user_ids: Sequence[str], queries: list[str]) -> None:
+    """Write whom to rank for: request_id, user_id (hashed), timestamp (UTC) and search terms of each request."""
     moments = np.datetime_as_string(requests.time.astype("datetime64[us]"))
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")

@@ -7,23 +7,30 @@ has to answer its own golden requests as the torch modules did.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from commerce.durable import replace_folder
-from configs.schema import ExportConfig
+import numpy as np
+
+from commerce.durable import replace_folder, write_atomic
+from pipeline.audit import audit_export, passed
 from pipeline.bundle import BundleSource, write_bundle
+from pipeline.cards.write import CARDS, write_cards
+from pipeline.forgotten import check_bundle, listed, refuse_unfinished
 from pipeline.plain_export import write_plain
+from pipeline.precision import Shipped, told
 from pipeline.stage import Outcome, Work
+from pipeline.user_hashes import user_key
 from serving.golden import Shaken, golden_requests, record
 from serving.manifest import bundle_id, seal
+from serving.models import OnnxModels
+from serving.parts import parts_line
+from serving.rights import OPT_OUT, ListFile, digests_text
 from serving.runtime import Runtime
-from serving.user_keys import KEY_FILE, key_from
+from serving.user_keys import digest
 from serving.verify import Report, verify
 
 BUNDLE, PLAIN = "bundle", "plain"
@@ -37,9 +44,12 @@ def export(work: Work) -> Outcome:
     """Write, prove and publish the bundle and the plain export."""
     settings = work.config.export
     root = work.run.root
-    key, made = user_key(settings, root) if settings.include_histories else (None, [])
+    key, made = None, list[str]()
+    if settings.include_histories or settings.opt_out:
+        key, made = user_key(settings.hash_key_variable, root)
     source = BundleSource.open(work.run, work.config)
-    return publish(work, source, lambda folder: write_bundle(folder, source, key), made)
+    shipped = key if settings.include_histories else None
+    return publish(work, source, lambda folder: write_bundle(folder, source, shipped), made)
 
 
 def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, Any]], lines: Sequence[str]) -> Outcome:
@@ -52,36 +62,41 @@ def publish(work: Work, source: BundleSource, write: Callable[[Path], dict[str, 
         lines: to be said first.
     """
     root = work.run.root
+    refuse_unfinished(root)
     with _temporary(root, BUNDLE) as bundle, _temporary(root, PLAIN) as plain:
         facts = write(bundle)
+        _write_opt_out(bundle, work)
+        write_cards(bundle, work.run, work.config, facts)
         _add_golden(bundle, source, facts, work.config.run.seed)
         report = verify(bundle)
         write_plain(plain, source.item_ids, source.item_vectors, bundle / "index")
+        listed(root, work.config.export.hash_key_variable)  # refuses another key, by which nobody would be found
+        forgotten = check_bundle(root, _users_of(bundle), report.bundle)
+        found = audit_export(work.run, bundle, work.config.text.terms_min_users)
+        findings = passed(found, work.config.export.audit)
         replace_folder(bundle, root / BUNDLE)
         replace_folder(plain, root / PLAIN)
+    for name in CARDS:
+        write_atomic(root / name, (root / BUNDLE / name).read_text(encoding="utf-8"))
     (work.out / "export.json").write_text(json.dumps({"bundle": report.bundle, "bytes": report.bytes}, indent=1))
     files = [path for name in (BUNDLE, PLAIN) for path in sorted((root / name).rglob("*")) if path.is_file()]
-    return Outcome([*lines, *_lines(root, report, facts)], published=files)
+    files += [root / name for name in CARDS]
+    return Outcome([*lines, *_lines(root, report, facts), *findings, *forgotten], published=files)
 
 
-def user_key(settings: ExportConfig, root: Path) -> tuple[bytes, list[str]]:
-    """Return the key of the user-id hashes, and what to say about it.
+def _write_opt_out(bundle: Path, work: Work) -> None:
+    """Put those who asked not to be profiled on a list in the bundle, where ``export.opt_out`` names them."""
+    settings = work.config.export
+    if settings.opt_out:
+        key, _ = user_key(settings.hash_key_variable, work.run.root)
+        digests = {digest(key, line) for line in ListFile(Path(settings.opt_out)).lines()}
+        (bundle / OPT_OUT).write_text(digests_text(digests, key), encoding="utf-8")
 
-    Where the environment has none, one is made once and kept beside the bundle, readable by its owner only.
-    """
-    key = key_from(settings.hash_key_variable, root)
-    if key is not None:
-        return key, []
-    path = root / KEY_FILE
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(secrets.token_hex(32) + "\n")
-    made = key_from(settings.hash_key_variable, root)
-    assert made is not None
-    return made, [
-        f"{settings.hash_key_variable} is not set, so a key for the user ids was made: {path}. Keep it secret and "
-        f"apart from the bundle; a serving machine needs it as {settings.hash_key_variable}"
-    ]
+
+def _users_of(bundle: Path) -> set[bytes]:
+    """Return the keyed hashes of the users in a bundle."""
+    path = bundle / "users" / "digests.npy"
+    return {row.tobytes() for row in np.load(path)} if path.is_file() else set()
 
 
 def _add_golden(bundle: Path, source: BundleSource, facts: dict[str, object], seed: int) -> None:
@@ -99,8 +114,9 @@ def _add_golden(bundle: Path, source: BundleSource, facts: dict[str, object], se
         )
         for draw in range(GOLDEN_DRAWS)
     ]
-    models = source.torch_models()
-    runtime, shaken = (Runtime(bundle, check=False, models=used) for used in (models, Shaken(models)))
+    graphs = OnnxModels(bundle, manifest["models"], 1)
+    models = Shipped(source.torch_models(), graphs, manifest["models"])
+    runtime, shaken = (Runtime(bundle, check=False, models=used, beside=False) for used in (models, Shaken(models)))
     seal(bundle, {**facts, "golden": record(runtime, shaken, draws, GOLDEN_RERANKED)})
 
 
@@ -126,5 +142,8 @@ def _lines(root: Path, report: Report, facts: dict[str, Any]) -> list[str]:
         f"{report.items:,} items",
         f"  verified in {report.seconds:.1f} s: {golden.requests} golden requests ({order}), lowest cosine to torch "
         f"{golden.lowest_cosine:.7f}, largest score difference {golden.largest_difference:.1e}",
+        *(f"  {line}" for line in told(facts["models"])),
+        "  " + parts_line(report.parts),
         f"{root / PLAIN}: index, ids and vectors for anybody; python {root / PLAIN / 'read.py'} ITEM_ID",
+        f"{' and '.join(str(root / name) for name in CARDS)}: what was measured, on what, and what was not",
     ]

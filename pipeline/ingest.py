@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +16,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
-from commerce.checks import Checked, check_events, check_items, check_relations, check_users, refuse_over_share
+from commerce.checks import (
+    Checked,
+    check_events,
+    check_items,
+    check_relations,
+    check_users,
+    coded_intents,
+    refuse_over_share,
+)
 from commerce.columns import ACTION_CODES, ACTIONS, MICROSECONDS, NO_ITEM
 from commerce.ids import extend_ids
 from commerce.tables import read_tables
-from commerce.warehouse import count_rows, open_warehouse
-from pipeline.stage import Outcome, Work
+from commerce.warehouse import count_rows, keep, open_warehouse
+from configs.schema import DataConfig
+from pipeline.forgotten import listed
+from pipeline.stage import Outcome, Work, blocked_files
+from serving.rights import ListFile
 
 NEVER = np.iinfo(np.int64).min
 """``available_until`` of an item that is never available."""
@@ -42,22 +54,27 @@ def ingest(work: Work) -> Outcome:
     raw = read_tables(data, work.config.bazaar, warehouse, work.scratch())
     items = check_items(warehouse, raw.items)
     assert raw.events is not None  # else this shop goes the way of pipeline.items_only
-    checked = {"events": check_events(warehouse, raw.events, items.good), "items": items}
+    events = raw.events
+    if data.event_intent:
+        events = coded_intents(events, data.event_intent, data.intents)
+    checked = {"events": check_events(warehouse, events, items.good), "items": items}
     if raw.users is not None:
         checked["users"] = check_users(warehouse, raw.users)
     if raw.relations is not None:
         checked["relations"] = check_relations(warehouse, raw.relations, items.good)
     lines = raw.notes + put_aside(checked, data.max_quarantine_share, work.out / "quarantine.parquet")
 
-    events = checked["events"].good
     users = checked["users"].good if "users" in checked else None
+    events, users, forgotten = without_forgotten(work, warehouse, checked["events"].good, users)
+    lines += forgotten
     known = known_ids(work)
     item_ids = extend_ids(warehouse, "item_ids", items.good.select(id="item_id", place="row"), known.get("item_ids"))
     user_ids = extend_ids(warehouse, "user_ids", _users_in_order(events, users), known.get("user_ids"))
     _write(item_ids.order_by("code"), work.out / "item_ids.parquet")
     _write(user_ids.order_by("code"), work.out / "user_ids.parquet")
     _write(coded_events(events, item_ids, user_ids), work.out / "events.parquet")
-    _write(coded_items(items.good, item_ids), work.out / "items.parquet")
+    blocked = blocked_ids(data)
+    _write(coded_items(items.good, item_ids, blocked), work.out / "items.parquet")
     _write(coded_users(users, user_ids), work.out / "users.parquet")
     relations = checked["relations"].good if "relations" in checked else None
     _write(coded_relations(warehouse, relations, item_ids), work.out / "relations.parquet")
@@ -89,12 +106,15 @@ def coded_events(events: ir.Table, item_ids: ir.Table, user_ids: ir.Table) -> ir
     return joined.select(*first, *extra).order_by("user", "time", "row")
 
 
-def coded_items(items: ir.Table, item_ids: ir.Table) -> ir.Table:
-    """Return one row per item code, in order; an item that the table no longer has is never available."""
+def coded_items(items: ir.Table, item_ids: ir.Table, blocked: Sequence[str] = ()) -> ir.Table:
+    """Return one row per item code, in order; one that is blocked, or no longer in the table, is never available."""
     ids = item_ids.select(item="code", known="id")
     joined = ids.left_join(items, ids.known == items.item_id)
+    away = joined.item_id.isnull()
+    if blocked:
+        away = away | joined.known.isin(list(blocked))
     joined = joined.mutate(
-        available_until=ibis.ifelse(joined.item_id.isnull(), ibis.literal(NEVER), joined.available_until),
+        available_until=ibis.ifelse(away, ibis.literal(NEVER), joined.available_until),
         item_id=joined.known,
     )
     rest = [name for name in joined.columns if name not in ("item", "item_id", "known", "row")]
@@ -121,6 +141,34 @@ def coded_relations(warehouse: Backend, relations: ir.Table | None, item_ids: ir
     joined = joined.join(two, joined.other_id == two.two_id)
     pairs = joined.group_by(["item", "other", "relation"]).agg(source=joined.source.min())
     return pairs.order_by("item", "other", "relation")
+
+
+def blocked_ids(data: DataConfig) -> list[str]:
+    """Return the ids that ``data.blocked`` lists."""
+    lines = [line for file in blocked_files(data) for line in ListFile(file).lines()]
+    return list(dict.fromkeys(lines))
+
+
+def without_forgotten(
+    work: Work, warehouse: Backend, events: ir.Table, users: ir.Table | None
+) -> tuple[ir.Table, ir.Table | None, list[str]]:
+    """Leave out the users whom ``mercato forget`` has removed from this run; say how many of them the log has."""
+    ids = (
+        events.select("user_id").distinct()
+        if users is None
+        else events.select("user_id").union(users.select("user_id"), distinct=True)
+    )
+    known = listed(work.run.root, work.config.export.hash_key_variable)
+    if not known:
+        return events, users, []
+    found = [user for user in ids.to_pyarrow()["user_id"].to_pylist() if known.has(user)]
+    if not found:
+        return events, users, [f"{len(known)} users were forgotten; the log has none of them"]
+    gone = warehouse.create_table("forgotten", pa.table({"user_id": pa.array(found, pa.string())}), overwrite=True)
+    kept = keep(warehouse, "kept_events", events.anti_join(gone, "user_id"))
+    left = None if users is None else keep(warehouse, "kept_users", users.anti_join(gone, "user_id"))
+    warehouse.drop_table("forgotten")
+    return kept, left, [f"{len(found)} users of the log were forgotten (mercato forget) and are left out"]
 
 
 def put_aside(checked: dict[str, Checked], share: float, file: Path) -> list[str]:

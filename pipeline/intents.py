@@ -1,23 +1,30 @@
-"""Fit the intent head on the trained towers' states, calibrate it on ``fit`` requests, and say how good it is."""
+"""Fit the intent head on the trained towers' states, calibrate it on ``fit`` users, and say how good it is."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from commerce.columns import NO_INTENT
 from commerce.histories import Histories
-from commerce.intent_measures import intent_block, last_actions
+from commerce.intent_measures import last_actions, log_loss, macro_f1, plain_rules
+from commerce.intent_moments import IntentMoments, moments_within, of_requests
 from commerce.records import Requests
+from commerce.session_statistics import LoggedSessions
+from pipeline.session_files import INTENT_MOMENTS, read_sessions
 from pipeline.tower_inputs import Prepared
 from towers.embed import embed_items, embed_users
-from towers.intent import fit_intents, fit_temperature
-from towers.intent_moments import IntentMoments, intent_moments
+from towers.intent import calibrate_intents, fit_intents
 from towers.module import TwoTower
 from towers.validation import AskedBatches
 
-_MOST_MOMENTS = 20_000
+_MOST_ASKED, _MOST_WITHIN = 30_000, 15_000
+"""Session starts and searches, and moments in the midst of sessions, that the head learns from at most. Without the
+latter it would be far off when asked there (benchmarks/intent/README.md)."""
+_MOST_TO_CALIBRATE = 5_000
 _FEWEST_TO_CALIBRATE = 100
 
 
@@ -27,62 +34,105 @@ def fit_intent_head(module: TwoTower, prepared: Prepared, fit: Requests, seed: i
     Args:
         module: trained, with its catalogue attached.
         prepared: where histories and labels are.
-        fit: validation requests on which the temperature is fitted.
+        fit: validation requests of the ``fit`` half, on whose users it is calibrated.
         seed: of the moments that are drawn, where there are many.
     """
-    histories = prepared.histories
-    labels = np.load(prepared.folder / "position_intents.npy", mmap_mode="r")
-    moments = intent_moments(histories, prepared.cuts, labels[:], _MOST_MOMENTS, seed)
+    histories, sessions = prepared.histories, read_sessions(prepared.folder)
+    moments = training_moments(prepared, seed)
     if len(np.unique(moments.label)) < 2:
         return ["intents: the log's sessions show fewer than two, so every intent stays equally likely"]
     items = embed_items(module)
-    length = module.settings["history_length"]
-    *_, states = embed_users(module, items, AskedBatches(_as_requests(moments), histories, length))
-    fit_intents(module.intent, torch.from_numpy(states), torch.from_numpy(moments.label))
-    asked = fit.where(fit.intent != NO_INTENT)
-    if len(asked) < _FEWEST_TO_CALIBRATE:
-        return [f"intents: fitted on {len(moments):,} moments; only {len(asked)} labelled fit requests, not calibrated"]
-    *_, states = embed_users(module, items, AskedBatches(asked, histories, length))
-    fit_temperature(module.intent, torch.from_numpy(states), torch.from_numpy(asked.intent.astype(np.int64)))
+    fit_intents(module.intent, *read_moments(module, items, histories, sessions, moments), _labels(moments))
+    asked = of_requests(fit)
+    held_out = IntentMoments.join([asked, calibration_moments(prepared, np.unique(fit.user), seed)])
+    if len(held_out) < _FEWEST_TO_CALIBRATE:
+        return [f"intents: fitted on {len(moments):,} moments; only {len(held_out)} of fit users, not calibrated"]
+    states, statistics = read_moments(module, items, histories, sessions, held_out)
+    calibrate_intents(module.intent, states, statistics, _labels(held_out))
+    said = f"intents: fitted on {len(moments):,} moments, calibrated on {len(held_out):,} of fit users"
     with torch.no_grad():
-        chances = module.intent(torch.from_numpy(states)).numpy()
-    block = intent_block(
-        chances,
-        asked.intent,
-        _last(histories, asked.user, asked.history_end),
-        moments.label,
-        _last(histories, moments.user, moments.end),
-    )
-    return [f"intents on {len(asked):,} fit requests: {_words(block)}"]
+        chances = module.intent(states, statistics).numpy()[: len(asked)]
+    if not len(asked):
+        return [said]
+    rules = plain_rules(_last(histories, asked), moments.label, _last(histories, moments))
+    return [f"{said}; {len(asked):,} fit requests: {_words({'head': chances, **(rules or {})}, asked.label)}"]
 
 
-def _last(histories: Histories, user: NDArray[np.int32], end: NDArray[np.int64]) -> NDArray[np.int64]:
-    return last_actions(histories.action, histories.offsets[user], end)
+def training_moments(prepared: Prepared, seed: int) -> IntentMoments:
+    """Return the labelled moments of the towers' window that a head learns from."""
+    cuts, histories = prepared.cuts, prepared.histories
+    asked = IntentMoments.load(prepared.folder / INTENT_MOMENTS)
+    asked = asked.rows(asked.end < cuts[asked.user]).drawn(_MOST_ASKED, seed)
+    within = moments_within(histories, histories.offsets[:-1], cuts, _position_labels(prepared))
+    return IntentMoments.join([asked, within.drawn(_MOST_WITHIN, seed)])
 
 
-def _words(block: dict[str, dict[str, float] | int] | None) -> str:
-    systems = {name: values for name, values in (block or {}).items() if isinstance(values, dict)}
+def calibration_moments(prepared: Prepared, users: NDArray[np.int32], seed: int) -> IntentMoments:
+    """Return labelled moments in the midst of sessions of the validation window, of some users."""
+    with np.load(prepared.folder / "cuts.npz") as cuts:
+        begin, stop = cuts["validation"], cuts["test"].copy()
+    outside = np.ones(len(begin), dtype=bool)
+    outside[users] = False
+    stop[outside] = begin[outside]
+    return moments_within(prepared.histories, begin, stop, _position_labels(prepared)).drawn(_MOST_TO_CALIBRATE, seed)
+
+
+def read_moments(
+    module: TwoTower,
+    items: NDArray[np.float32],
+    histories: Histories,
+    sessions: LoggedSessions,
+    moments: IntentMoments,
+) -> tuple[Tensor, Tensor]:
+    """Return what a head reads of moments: states ``[moments, dim]`` and statistics ``[moments, statistics]``.
+
+    Args:
+        module: the towers, with their catalogue attached.
+        items: ``[items, dim]`` of ``embed_items``.
+        histories: of all users.
+        sessions: what statistics are counted with.
+        moments: labelled or not.
+    """
+    batches = AskedBatches(_as_requests(moments), histories, module.settings["history_length"])
+    _, states = embed_users(module, items, batches)
+    statistics = sessions.statistics(histories, moments.user, moments.end, moments.time, moments.query)
+    return torch.from_numpy(states), torch.from_numpy(statistics)
+
+
+def _position_labels(prepared: Prepared) -> NDArray[np.int8]:
+    labels: NDArray[np.int8] = np.load(prepared.folder / "position_intents.npy", mmap_mode="r")
+    return labels
+
+
+def _labels(moments: IntentMoments) -> Tensor:
+    return torch.from_numpy(moments.label.astype(np.int64))
+
+
+def _last(histories: Histories, moments: IntentMoments) -> NDArray[np.int64]:
+    return last_actions(histories.action, histories.offsets[moments.user], moments.end)
+
+
+def _words(systems: Mapping[str, NDArray[np.floating]], labels: NDArray[np.int8]) -> str:
     return ", ".join(
-        f"{name} macro-F1 {values['macro_f1']:.3f} log-loss {values['log_loss']:.3f}"
-        for name, values in systems.items()
+        f"{name} macro-F1 {macro_f1(labels, given.argmax(axis=1)):.3f} log-loss {log_loss(labels, given):.3f}"
+        for name, given in systems.items()
     )
 
 
 def _as_requests(moments: IntentMoments) -> Requests:
     """Return moments in the form that the user tower is asked in; nothing is relevant to them."""
     size = len(moments)
-    none = np.full(size, -1, dtype=np.int64)
     empty = np.full(size, "", dtype=np.str_)
     return Requests(
         request_id=np.arange(size),
         window=empty,
         half=empty,
         user=moments.user,
-        time=np.zeros(size, dtype=np.int64),
+        time=moments.time,
         history_end=moments.end,
-        query=none.astype(np.int32),
-        session=none,
-        intent=moments.label.astype(np.int8),
+        query=moments.query,
+        session=np.full(size, -1, dtype=np.int64),
+        intent=moments.label,
         offsets=np.zeros(size + 1, dtype=np.int64),
         items=np.zeros(0, dtype=np.int32),
         gains=np.zeros(0, dtype=np.float32),

@@ -35,11 +35,20 @@ from learning.encode import folder_vectors
 from learning.encoder_folder import EncoderFolder
 from learning.tokens import load_tokenizer
 from pipeline import export as sealed
-from pipeline.bundle import VERSIONED, BundleSource, bundle_settings, write_items, write_queries, write_text_encoder
+from pipeline.bundle import (
+    VERSIONED,
+    BundleSource,
+    bundle_settings,
+    write_items,
+    write_queries,
+    write_rules,
+    write_text_encoder,
+)
 from pipeline.catalogue import write_catalogue
 from pipeline.encoders import named_encoder
 from pipeline.index import towers_of
-from pipeline.ingest import coded_items, coded_relations, known_ids, put_aside
+from pipeline.ingest import blocked_ids, coded_items, coded_relations, known_ids, put_aside
+from pipeline.precision import choose_precisions
 from pipeline.provenance import git_commit, versions
 from pipeline.retrieve import BLENDS, PROTOCOLS, VARIANTS
 from pipeline.search_terms import write_texts
@@ -68,7 +77,7 @@ def ingest(work: Work) -> Outcome:
     placed = items.good.select(id="item_id", place="row")
     item_ids = extend_ids(warehouse, "item_ids", placed, known_ids(work).get("item_ids"))
     item_ids.order_by("code").to_parquet(work.out / "item_ids.parquet")
-    coded_items(items.good, item_ids).to_parquet(work.out / "items.parquet")
+    coded_items(items.good, item_ids, blocked_ids(data)).to_parquet(work.out / "items.parquet")
     relations = checked["relations"].good if "relations" in checked else None
     coded_relations(warehouse, relations, item_ids).to_parquet(work.out / "relations.parquet")
     nobody = {"user": pa.array([], pa.int32()), "user_id": pa.array([], pa.string())}
@@ -167,6 +176,8 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
     shutil.copytree(retrieved / "statistics" / WINDOWS[-1], folder / "statistics")
     if source.config.retrieval.variants == "one":
         shutil.copyfile(retrieved / VARIANTS, folder / VARIANTS)
+    write_rules(folder, source)
+    models = {"text": write_text_encoder(folder, source), "user": None, "item": None, "reranker": None}
     now = time.time_ns() // 1000 // MICROSECONDS * MICROSECONDS
     return {
         "name": source.config.run.name,
@@ -177,7 +188,7 @@ def _write(folder: Path, source: ItemsSource) -> dict[str, Any]:
         "window": {"start": now, "end": now, "events": 0},
         "windows": {},
         "settings": _settings(source.config, source.blends),
-        "models": {"text": write_text_encoder(folder, source), "user": None, "item": None, "reranker": None},
+        "models": choose_precisions(folder, models, source),
         "users": None,
         "metrics": {},
     }

@@ -86,9 +86,12 @@ def differences(
         assert np.array_equal(one.run.requests.request_id, other.run.requests.request_id), "parts change no request"
     if system == INTENTS:
         return _of_intents(first, second, sampling)
-    found = [_joined([find(one.run.lists(system)[0], one.run.relevant) for one in runs]) for runs in (first, second)]
+    without, told = (
+        _joined([find(one.run.lists(system)[0], one.run.relevant) for one in runs]) for runs in (first, second)
+    )
     return find_differences(
-        *found,
+        without,
+        told,
         np.concatenate([one.run.requests.user for one in second]),
         [("ndcg", k), ("recall", k)],
         joined_segments([run_segments(one.run) for one in second]),
@@ -121,12 +124,14 @@ def _joined(found: Sequence[Found]) -> Found:
 
 def _log_likelihood(chances: NDArray[np.float64], labels: NDArray[np.int8]) -> NDArray[np.float64]:
     """Return ln p(the intent that the session showed) of each moment, in nats."""
-    return np.log(np.clip(chances[np.arange(len(labels)), labels], _LEAST, 1.0))
+    likelihood: NDArray[np.float64] = np.log(np.clip(chances[np.arange(len(labels)), labels], _LEAST, 1.0))
+    return likelihood
 
 
 def _accuracy(chances: NDArray[np.float64], labels: NDArray[np.int8]) -> NDArray[np.float64]:
     """Return whether the likeliest intent was the one shown, of each moment."""
-    return (chances.argmax(axis=1) == labels).astype(np.float64)
+    hits: NDArray[np.float64] = (chances.argmax(axis=1) == labels).astype(np.float64)
+    return hits
 
 
 _OF_INTENTS: dict[str, Callable[[NDArray[np.float64], NDArray[np.int8]], NDArray[np.float64]]] = {

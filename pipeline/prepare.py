@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,22 +14,25 @@ from numpy.typing import NDArray
 
 from commerce.columns import ACTION_CODES, ACTIONS, MICROSECONDS
 from commerce.histories import Histories
-from commerce.intent import label_moments, label_positions
 from commerce.laying import lay_histories, with_query_codes
 from commerce.leaks import check_leaks
 from commerce.prices import last_prices
 from commerce.records import Requests
 from commerce.requests import lay_requests, only_available, rolling_moments, single_moments
 from commerce.sanity import changed_targets, target_shares
+from commerce.sensitive import users_of_queries
 from commerce.sessions import with_sessions
 from commerce.splits import WINDOWS, Moments, Split, share_by_hash, split_by_last, split_by_time
 from commerce.warehouse import open_warehouse
 from configs.errors import InputError
 from configs.schema import Config, PrepareConfig
 from pipeline.catalogue import Catalogue, write_catalogue
-from pipeline.search_terms import count_window_terms, write_texts
+from pipeline.intent_labels import label_intents
+from pipeline.search_terms import QUERY_USERS, count_window_terms, write_texts
+from pipeline.session_files import INTENT_MOMENTS, INTENT_RULES, write_sessions
 from pipeline.shop_texts import ShopTexts
 from pipeline.stage import Outcome, Work
+from pipeline.user_hashes import HashedIds, user_key
 
 
 def prepare(work: Work) -> Outcome:
@@ -48,13 +50,21 @@ def prepare(work: Work) -> Outcome:
     report = [] if trains_encoder else ShopTexts(catalogue.texts, query_texts).report(config.text, out)
 
     histories = lay_histories(events, config.prepare.history_actions, len(catalogue.user_ids), out / "histories")
+    np.save(out / QUERY_USERS, users_of_queries(histories, len(query_texts)))
     split, moments = _split(events, histories, catalogue.user_ids, config)
     halves = share_by_hash(catalogue.user_ids, config.run.seed, "fit", 0.5)
     rolling = config.prepare.requests == "rolling"
     requests = lay_requests(histories, split, moments, gains, halves, rolling=rolling)
     requests, hidden = only_available(requests, *catalogue.availability)
-    requests, labels = _labelled(histories, split, requests, catalogue)
-    check_leaks(histories, split, requests, labels, catalogue.availability, catalogue.user_ids, catalogue.item_ids)
+    relations = ingested / "relations.parquet"
+    labelled = label_intents(
+        warehouse, events, histories, split, requests, catalogue.leaf, relations, config.data, config.prepare
+    )
+    requests, labels = labelled.requests, labelled.positions
+    key, _ = user_key(config.export.hash_key_variable, work.run.root)
+    # What breaks a window is told under the hashes that everything else is told under: it may stand in a log.
+    users = HashedIds(catalogue.user_ids, key)
+    check_leaks(histories, split, requests, labels, catalogue.availability, users, catalogue.item_ids)
     learners = share_by_hash(catalogue.user_ids, config.run.seed, "learners", config.prepare.user_share)
     learned = split.learned(histories, learners)
     requests = requests.where((requests.window == "test") | learners[requests.user])
@@ -78,7 +88,11 @@ def prepare(work: Work) -> Outcome:
     np.savez(out / "cuts.npz", **split.cuts)  # type: ignore[arg-type]
     np.savez(out / "learned.npz", **learned)  # type: ignore[arg-type]
     np.save(out / "position_intents.npy", labels)
-    np.save(out / "prices.npy", _prices(warehouse, events, histories, split, catalogue))
+    labelled.moments.save(out / INTENT_MOMENTS)
+    (out / INTENT_RULES).write_text(json.dumps(labelled.lines, ensure_ascii=False, indent=1), encoding="utf-8")
+    prices = _prices(warehouse, events, histories, split, catalogue)
+    np.save(out / "prices.npy", prices)
+    write_sessions(out, catalogue.leaf, prices, query_texts, config.prepare.session_gap_minutes)
     windows = _windows(split, histories, config.prepare)
     (out / "windows.json").write_text(json.dumps(windows, indent=1))
     warehouse.disconnect()
@@ -91,7 +105,9 @@ def prepare(work: Work) -> Outcome:
         known = {window: sum(map(bool, own)) for window, own in terms.items()}
         counts = ", ".join(f"{window} {count:,}" for window, count in known.items())
         told.append(f"items with search terms in their text, as known before each window: {counts}")
-    return Outcome([*catalogue.lines, *report, *_lines(histories, windows, requests, hidden), *told, *warned])
+    return Outcome(
+        [*catalogue.lines, *report, *_lines(histories, windows, requests, hidden), *labelled.lines, *told, *warned]
+    )
 
 
 def check_settings(prepare: PrepareConfig, evaluated: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -126,16 +142,6 @@ def _split(events: ir.Table, histories: Histories, user_ids: Sequence[str], conf
     if settings.requests == "rolling":
         return split, rolling_moments(events, split)
     return split, single_moments(split, histories.users)
-
-
-def _labelled(
-    histories: Histories, split: Split, requests: Requests, catalogue: Catalogue
-) -> tuple[Requests, NDArray[np.int8]]:
-    """Return the requests with their intents, and the label of each history position."""
-    window = split.window_of(histories)
-    asked_in = np.array([WINDOWS.index(name) for name in requests.window], dtype=np.int8)
-    of_requests = label_moments(histories, window, catalogue.leaf, requests.session, asked_in, requests.time)
-    return replace(requests, intent=of_requests), label_positions(histories, window, catalogue.leaf)
 
 
 def _prices(

@@ -19,6 +19,7 @@ from commerce.histories import Histories
 from commerce.metrics import Relevant
 from commerce.records import Requests
 from commerce.seen import drop_seen
+from commerce.sensitive import tellable
 from commerce.state import (
     Heard,
     ItemFacts,
@@ -31,8 +32,10 @@ from commerce.state import (
 from configs.schema import Config
 from learning.encoder_folder import find_encoder
 from learning.tokens import load_tokenizer
+from pipeline.catalogue import sensitive_items
 from pipeline.encoders import prepared_encoder
 from pipeline.run_folder import RunFolder
+from pipeline.search_terms import told_query_texts
 from ranking.batches import Examples
 from ranking.lists import Lists, read_lists
 from ranking.pairs import PairTokenizer, Tokens
@@ -54,6 +57,10 @@ class RankingInputs:
     requests: Requests
     item_texts: list[str]
     query_texts: list[str]
+    told_queries: list[str]
+    """The same, empty where hardly anybody typed them: what is told of earlier searches."""
+    sensitive: NDArray[np.bool_] | None
+    """``[items]``: those that are not told of; None where no category is sensitive."""
     item_vectors: NDArray[np.float32]
     prices: NDArray[np.float32]
     profiles: list[str]
@@ -79,6 +86,8 @@ class RankingInputs:
             requests=Requests.read(prepared / "requests.parquet"),
             item_texts=item_texts,
             query_texts=pq.read_table(prepared / "queries.parquet")["text"].to_pylist(),
+            told_queries=told_query_texts(prepared, config.text.terms_min_users),
+            sensitive=sensitive_items(prepared),
             item_vectors=np.load(run.stage("embed") / "item_vectors.npy", mmap_mode="r"),
             prices=np.load(prepared / "prices.npy"),
             profiles=_profiles(prepared),
@@ -124,9 +133,9 @@ class RankingInputs:
             intents[row] = heard.intent
             contexts.append(
                 context_text(
-                    events,
+                    tellable(events, self.sensitive),
                     self.item_texts,
-                    self.query_texts,
+                    self.told_queries,
                     query=self.query_texts[query] if query != NO_QUERY else "",
                     intent=heard.named,
                     profile=heard.profile,

@@ -14,7 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from configs.load import as_yaml
 from configs.schema import Config
+from pipeline.cards.write import CARDS
 from pipeline.provenance import git_commit
+from pipeline.registry.evidence import FOLDER, write_evidence
+from pipeline.registry.guarded import guarded_evidence
 from pipeline.stage import Outcome, Work
 from serving.manifest import bundle_id, check_files, read_manifest
 
@@ -24,12 +27,14 @@ _STEPS = ("step", "epoch")
 
 def register(work: Work) -> Outcome:
     """Log config, metrics, curves, data window and commit; register the bundle under the alias ``candidate``."""
-    from pipeline.registry import ALIAS, Record, Registry  # MLflow alone takes seconds
+    from pipeline.registry.registration import ALIAS, Record, Registry  # MLflow alone takes seconds
 
     config = without_password(work.config)
     bundle = work.run.root / "bundle"
     manifest = read_manifest(bundle)
     check_files(bundle, manifest)
+    proof = work.out / FOLDER
+    write_evidence(guarded_evidence(work), proof)
     resolved = work.out / "config.yaml"
     resolved.write_text(as_yaml(config), encoding="utf-8")
     measured = work.run.root / "metrics.json"
@@ -44,7 +49,7 @@ def register(work: Work) -> Outcome:
             "mercato.bundle": bundle_id(bundle),
             "mercato.git_commit": git_commit(),
         },
-        files=[resolved, measured],
+        files=[resolved, measured, proof, *(bundle / name for name in CARDS if (bundle / name).is_file())],
     )
     done = Registry(work.config.tracking.uri, config.tracking.experiment).register(
         record, bundle, config.tracking.model

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from commerce.associations import counted_events
 from commerce.histories import Histories
 from commerce.search_terms import count_terms
+from commerce.sensitive import told_queries
 from commerce.splits import WINDOWS
 from configs.schema import TextConfig
 
 TEXTS, TERMS = "item_texts.parquet", "item_terms.parquet"
 """Texts by item code: ``description``, as the shop wrote it, and ``text``, as models read it. Terms by window, item."""
+QUERY_USERS = "query_users.npy"
+"""How many different users typed each query, int32 ``[queries]``."""
 
 
 def count_window_terms(
@@ -77,6 +80,13 @@ def window_texts(prepared: Path, window: str) -> list[str]:
     for item, words in zip(own["item"].to_pylist(), own["terms"].to_pylist(), strict=True):
         terms[item] = words
     return _joined(descriptions, terms)
+
+
+def told_query_texts(prepared: Path, least: int) -> list[str]:
+    """Return the search terms by query code, empty where fewer than ``least`` users typed them."""
+    texts = pq.read_table(prepared / "queries.parquet").sort_by("query")["text"].to_pylist()
+    users = prepared / QUERY_USERS
+    return told_queries(texts, np.load(users), least) if users.is_file() else texts
 
 
 def _joined(descriptions: Sequence[str], terms: Sequence[str]) -> list[str]:

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from commerce.columns import ACTIONS, NO_ITEM
 from commerce.histories import Events, Histories
 from configs.errors import InputError
+from pipeline.user_hashes import hashed
+from serving.user_keys import KEY_VARIABLE, key_from
 
 _WIDTH = 118
 """Columns at least: the tables need them, also where the output goes to a file."""
+_HEAD = 12
+"""Hex digits of a hash that are shown."""
 _RECENT = 5
 """Events of a user's history that are shown."""
 
@@ -26,7 +30,8 @@ _RECENT = 5
 @click.option("--users", default=3, show_default=True, help="Users whose recommendations are shown.")
 @click.option("-k", "--items", "k", default=5, show_default=True, help="Items per user.")
 @click.option("--segments/--no-segments", default=False, help="Also show the metrics by segment.")
-def show(run: Path, users: int, k: int, segments: bool) -> None:
+@click.option("--raw-ids", is_flag=True, help="Name users by the shop's ids, not by keyed hashes.")
+def show(run: Path, users: int, k: int, segments: bool, raw_ids: bool) -> None:
     """Print the metrics of RUN beside the baselines, recommendations with reasons, and where its bundle lies."""
     from rich.console import Console
 
@@ -38,7 +43,7 @@ def show(run: Path, users: int, k: int, segments: bool) -> None:
             for part in renderables(_metrics(run / name), segments):
                 console.print(part)
             console.print()
-    _show_users(console, run, users, k)
+    _show_users(console, run, users, k, raw_ids)
     _show_places(console, run)
 
 
@@ -49,7 +54,7 @@ def _metrics(path: Path) -> dict[str, Any]:
     return metrics
 
 
-def _show_users(console: Any, run: Path, count: int, k: int) -> None:
+def _show_users(console: Any, run: Path, count: int, k: int, raw_ids: bool) -> None:
     """Print the last events of some users and what the bundle recommends them now."""
     import pyarrow.parquet as pq
 
@@ -63,9 +68,10 @@ def _show_users(console: Any, run: Path, count: int, k: int) -> None:
     asked = Requests.read(run / "prepare" / "requests.parquet").of("test").user
     ids = pq.read_table(run / "ingest" / "user_ids.parquet").sort_by("code")["id"].to_pylist()
     titles = pq.read_table(run / "ingest" / "items.parquet", columns=["title"])["title"].to_pylist()
-    for user in _some(np.unique(asked), count):
+    for user in some(np.unique(asked), count):
         events = histories.events(user, int(histories.offsets[user + 1]))
-        console.print(f"User {ids[user]}: {len(events):,} events, the last: {_recent(titles, events)}", markup=False)
+        name = ids[user] if raw_ids else _pseudonym(runtime, str(ids[user]))
+        console.print(f"User {name}: {len(events):,} events, the last: {_recent(titles, events)}", markup=False)
         try:
             recommended = runtime.recommend(str(ids[user]), k=k)
         except UserKeyError as error:
@@ -76,7 +82,13 @@ def _show_users(console: Any, run: Path, count: int, k: int) -> None:
         console.print()
 
 
-def _some(users: NDArray[np.int32], count: int) -> list[int]:
+def _pseudonym(runtime: Any, user: str) -> str:
+    """Return the head of a user's keyed hash, by which files tell users; without the key there is nothing to tell."""
+    key = key_from((runtime.manifest["users"] or {}).get("key_variable", KEY_VARIABLE), runtime.folder.parent)
+    return "(no key)" if key is None else hashed(key, user)[:_HEAD]
+
+
+def some(users: NDArray[np.integer], count: int) -> list[int]:
     """Return ``count`` of the users, always the same ones, in no order that a log could have."""
     return sorted(users.tolist(), key=lambda user: hashlib.sha256(str(user).encode()).digest())[:count]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import InputError
-from configs.schema import Config
+from configs.schema import Config, DataConfig
 from pipeline.run_folder import FORMAT, RunFolder, sha256
 
 
@@ -94,15 +94,38 @@ STAGES = (
         ("ingest", "prepare", "embed", "index"),
     ),
     Stage("train-ranker", ("ranking", "text", "run.seed"), ("prepare", "adapt", "embed", "retrieve")),
-    Stage("rank", ("ranking",), ("prepare", "adapt", "embed", "retrieve", "train-ranker")),
+    Stage(
+        "rank",
+        (
+            "ranking",
+            "rank",
+            "after",
+            "data.item_category",
+            "text.terms_min_users",
+            "prepare",
+            "evaluate",
+            "retrieval",
+            "run.seed",
+        ),
+        ("ingest", "prepare", "adapt", "embed", "retrieve", "train-ranker"),
+    ),
     Stage(
         "evaluate",
         (
             "evaluate",
+            "rank",
+            "after",
             "retrieval",
             "bazaar",
             "data.reader",
             "data.item_category",
+            "data.event_intent",
+            "prepare.intent_buys",
+            "prepare.intent_items",
+            "prepare.intent_returns",
+            "data.sensitive",
+            "text.terms_min_users",
+            "export.hash_key_variable",
             "prepare.split",
             "prepare.targets",
             "run.name",
@@ -115,9 +138,12 @@ STAGES = (
         "export",
         (
             "export",
+            "rank",
+            "after",
             "data.item_text",
             "data.item_columns",
             "data.item_category",
+            "data.sensitive_categories",
             "text",
             "prepare",
             "retrieval",
@@ -127,9 +153,20 @@ STAGES = (
             "run.name",
             "run.seed",
         ),
-        ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve", "train-ranker", "evaluate"),
+        (
+            "ingest",
+            "prepare",
+            "adapt",
+            "train-towers",
+            "embed",
+            "index",
+            "retrieve",
+            "train-ranker",
+            "rank",
+            "evaluate",
+        ),
     ),
-    Stage("register", ("tracking",), ("train-towers", "train-ranker", "evaluate", "export")),
+    Stage("register", ("tracking",), ("ingest", "prepare", "train-towers", "train-ranker", "evaluate", "export")),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 ITEM_STAGES = tuple(
@@ -142,7 +179,7 @@ ITEM_STAGES = tuple(
         ("retrieve", ("retrieval",), ("ingest", "prepare")),
         (
             "export",
-            ("export", "data", "text", "retrieval", "run.name"),
+            ("export", "after", "evaluate.item_group", "data", "text", "retrieval", "run.name"),
             ("ingest", "prepare", "embed", "index", "retrieve"),
         ),
     )
@@ -273,9 +310,11 @@ def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
         "settings": _settings(stage, config),
         "inputs": {name: outputs_digest(run, name) for name in stage.after},
     }
-    if stage.name == "ingest":
-        facts["files"] = _fingerprint(config)
+    if stage.name in _READERS:
+        facts["files"] = _fingerprint(_READERS[stage.name](config))
     if stage.name == "export":
+        facts["users_key"], facts["opt_out"] = _users_key(config), _opted_out(config)
+    if stage.name == "evaluate":
         facts["users_key"] = _users_key(config)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -314,8 +353,44 @@ def _users_key(config: Config) -> str:
     return key_check(key) if key else ""
 
 
-def _fingerprint(config: Config) -> list[tuple[str, int, int]]:
+def _fingerprint(files: list[Path]) -> list[tuple[str, int, int]]:
     """Return name, size and modification time of every input file, so that a changed log is read again."""
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
+def _log_files(config: Config) -> list[Path]:
     from commerce.tables import input_files
 
-    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in input_files(config.data)]
+    return [*input_files(config.data), *blocked_files(config.data)]
+
+
+def blocked_files(data: DataConfig) -> list[Path]:
+    """Return the files that ``data.blocked`` names.
+
+    Raises:
+        InputError: if it names none.
+    """
+    path = Path(data.folder) / data.blocked
+    if data.blocked and not path.is_file():
+        raise InputError(
+            f"data.blocked={data.blocked}: no file {path}; a text file with an item id a line was expected"
+        )
+    return [path] if data.blocked else []
+
+
+def _opted_out(config: Config) -> str:
+    """Return the hash of the list of those who opted out, so that a changed one makes a new bundle."""
+    path = Path(config.export.opt_out)
+    if config.export.opt_out and not path.is_file():
+        raise InputError(f"export.opt_out names {path}, which is not there; a file with a user id a line was expected")
+    return sha256(path) if config.export.opt_out else ""
+
+
+def _pair_files(config: Config) -> list[Path]:
+    from commerce.pairs import pair_files
+
+    return pair_files(config.relevance)
+
+
+_READERS: dict[str, Callable[[Config], list[Path]]] = {"ingest": _log_files, "pairs": _pair_files}
+"""Stages that read files from outside the run, and which."""

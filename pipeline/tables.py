@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -18,6 +18,13 @@ from configs.errors import InputError
 _WITH_INTERVALS = ("recall", "ndcg")
 _VALUES = ("mrr", "hit_rate", "coverage", "novelty")
 _TITLES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR", "hit_rate": "Hit rate"}
+INTENT_SYSTEMS = {
+    "head": "intent head",
+    "class_prior": "class prior",
+    "last_action": "last-action rule",
+    "oracle": "oracle",
+}
+"""What foretells intents in ``metrics.json``, and how a person calls it."""
 _WIDTH = 116
 
 
@@ -40,6 +47,7 @@ def renderables(metrics: dict[str, Any], segments: bool = False) -> Iterator[Ren
         yield from map(escape, metrics.get("segment_notes", ()))
     if metrics.get("intent"):
         yield _intent_line(metrics["intent"])
+    yield from map(escape, probe_lines(metrics.get("sensitive_probe", ())))
     yield protocol(metrics)
     yield from metrics.get("warnings", ())
 
@@ -144,11 +152,21 @@ def _any_segment(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _intent_line(intent: dict[str, Any]) -> str:
-    names = {"head": "intent head", "class_prior": "class prior", "last_action": "last-action rule"}
     parts = [
-        f"{title} {intent[name]['macro_f1']:.3f} / {intent[name]['log_loss']:.3f}" for name, title in names.items()
+        f"{title} {intent[name]['macro_f1']:.3f} / {intent[name]['log_loss']:.3f}"
+        for name, title in INTENT_SYSTEMS.items()
+        if name in intent
     ]
     return f"Intent, macro-F1 / log-loss over {intent['requests']:,} labelled requests: {', '.join(parts)}"
+
+
+def probe_lines(reads: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line for each value of a sensitive feature: how well user vectors tell it."""
+    return [
+        f"Sensitive {one['feature']} {one['value']}, read from user vectors: AUROC "
+        f"{_interval({**one, 'value': one['auroc']})}, .5 is a guess; {one['having']:,} of {one['users']:,} users"
+        for one in reads
+    ]
 
 
 def _interval(found: dict[str, float]) -> str:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from learning.encode import encode
 from learning.language_model import TextEncoder
 from ranking.batches import Examples
-from ranking.cross_encoder import CrossEncoder, ReadItems
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer, Tokens
 from ranking.rerank import score_lists
@@ -44,44 +43,16 @@ class UserGraph(nn.Module):
         categorical: Tensor,
         numeric: Tensor,
         numeric_mask: Tensor,
+        statistics: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return unit vectors ``[batch, dim]`` and intent probabilities ``[batch, 3]``; arguments as the tower's."""
+        """Return unit vectors ``[batch, dim]`` and intent probabilities ``[batch, 3]``.
+
+        Arguments as the tower's, and what the head is told of the session, ``[batch, statistics]``.
+        """
         vectors, states = self.user(
             event_vectors, query_vectors, action, gap, count, categorical, numeric, numeric_mask
         )
-        return vectors, self.intent(states)
-
-
-class ListGraph(nn.Module):
-    """The cross-encoder for one request: its context is read once, and so is each candidate."""
-
-    def __init__(self, model: CrossEncoder) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self,
-        context_ids: Tensor,
-        context_mask: Tensor,
-        item_ids: Tensor,
-        item_mask: Tensor,
-        features: Tensor,
-        intent: Tensor,
-    ) -> Tensor:
-        """Return the score of each candidate, ``[candidates]``.
-
-        Args:
-            context_ids: ``[1, tokens]`` int64.
-            context_mask: ``[1, tokens]`` int64, 0 at padding.
-            item_ids: ``[candidates, tokens]`` int64, padded at the end.
-            item_mask: ``[candidates, tokens]`` int64, 0 at padding.
-            features: ``[candidates, features]``.
-            intent: ``[1, 3]``.
-        """
-        items = self.model.read_items(item_ids, item_mask)
-        listed = ReadItems(*(part[None] for part in items))
-        contexts = self.model.read_contexts(context_ids, context_mask)
-        return self.model.score(contexts, listed, features[None], intent)[0]
+        return vectors, self.intent(states, statistics)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from commerce.records import Requests
 from configs.schema import Config
+from learning.adapters import merge_inserted
 from learning.finite import checked_loss
 from pipeline.ranking_inputs import (
     MAIN,
@@ -32,12 +33,15 @@ from pipeline.ranking_inputs import (
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Outcome, Work
 from ranking.batches import Examples, TrainingBatches
+from ranking.collapse import CollapseWatch
 from ranking.cost import Cost, measure_speed
 from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
 from ranking.lists import TrainingLists, build_training_lists
 from ranking.module import Ranker
+from ranking.pair_reader import KINDS as FULL_KINDS
 from ranking.rerank import score_lists, score_numbers, scoring_device
+from ranking.tuning import choose_weights
 from ranking.warm_up import fit_numbers
 
 
@@ -66,7 +70,9 @@ def train_ranker(work: Work) -> Outcome:
     ranker = _build(inputs, config, examples, training)
     cost = _announce(ranker, inputs, config, examples, training)
     _fit_numbers(ranker, config, examples, training)
-    _fit(ranker, config, examples, training, work.out)
+    collapsed = _fit(ranker, config, examples, training, work.out)
+    if collapsed:
+        return _write_closed(work, collapsed)
     ranker.to(scoring_device())
     found = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
     return _write(work, counted, cost, found, inputs)
@@ -74,12 +80,19 @@ def train_ranker(work: Work) -> Outcome:
 
 def _build(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
     ranking = config.ranking
+    limits = ranking.context_tokens, ranking.item_tokens
+    full = ranking.attention == "full"
     weights = lowest_layers(
-        str(encoder_path(inputs.run, config)), ranking.layers, max(ranking.context_tokens, ranking.item_tokens)
+        str(encoder_path(inputs.run, config)),
+        ranking.layers,
+        sum(limits) if full else max(limits),
+        FULL_KINDS if full else ("bert",),
     )
+    shape = weights.config.to_dict()
     torch.manual_seed(config.run.seed)
+    choose_weights(weights, ranking)
     ranker = Ranker(
-        encoder=weights.config.to_dict(),
+        encoder=shape,
         features=inputs.features,
         sources=inputs.sources,
         context_tokens=ranking.context_tokens,
@@ -89,17 +102,23 @@ def _build(inputs: RankingInputs, config: Config, examples: Examples, training: 
         learning_rate=ranking.learning_rate,
         head_learning_rate=ranking.head_learning_rate,
         weight_decay=ranking.weight_decay,
-        steps=sum(len(_batches(config, examples, training).rows(epoch)) for epoch in range(ranking.epochs)),
+        steps=0,
+        attention=ranking.attention,
+        join=(inputs.tokenizer.join.skip, inputs.tokenizer.join.glue),  # plain, for the checkpoint
+        loss=ranking.loss,
         weights=weights,
     )
-    ranker.cross_encoder.standardise(torch.from_numpy(examples.features[examples.items >= 0]))
+    batches = _batches(ranker, config, examples, training)
+    ranker.steps = sum(len(batches.rows(epoch)) for epoch in range(ranking.epochs))
+    ranker.cross_encoder.heads.standardise(torch.from_numpy(examples.features[examples.items >= 0]))
     return ranker
 
 
-def _batches(config: Config, examples: Examples, training: TrainingLists) -> TrainingBatches:
+def _batches(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> TrainingBatches:
     return TrainingBatches(
         examples,
         training.gains,
+        tokens=ranker.cross_encoder.training_tokens(examples),
         tokens_per_batch=config.ranking.tokens_per_batch,
         seed=config.run.seed,
     )
@@ -117,8 +136,7 @@ def _announce(
         tokens_per_batch=ranking.tokens_per_batch,
         precision=ranking.precision,
     )
-    # As reading_tokens counts: a context and a token for each candidate; of items, at most all there are.
-    a_list = float(examples.contexts.lengths.mean()) + ranking.depth
+    model, context = ranker.cross_encoder, float(examples.contexts.lengths.mean())
     an_item, items = float(inputs.item_tokens.lengths.mean()), len(inputs.item_tokens)
     parts = {}
     for protocol in _protocols(inputs.run):
@@ -126,8 +144,8 @@ def _announce(
         for half, users in (("fit", ranking.fit_users), ("gate", ranking.gate_users)):
             parts[half + suffix] = len(inputs.judged(half, users, config.run.seed, new_items=False, actions=()))
         parts["test" + suffix] = int((inputs.requests.window == "test").sum())
-    tokens = {"training": int(examples.lengths.sum()) * ranking.epochs} | {
-        part: int(requests * a_list + min(requests * ranking.depth, items) * an_item)
+    tokens = {"training": int(model.training_tokens(examples).sum()) * ranking.epochs} | {
+        part: round(model.reading_tokens(requests, context, requests * ranking.depth, an_item, items))
         for part, requests in parts.items()
     }
     cost = Cost(tokens, speed)
@@ -140,16 +158,18 @@ def _announce(
 def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> None:
     torch.manual_seed(config.run.seed)
     loss = fit_numbers(
-        ranker.cross_encoder,
+        ranker.cross_encoder.heads,
         *(torch.from_numpy(part) for part in (examples.features, examples.intent, training.gains, examples.items >= 0)),
         steps=config.ranking.number_steps,
         learning_rate=config.ranking.number_learning_rate,
         weight_decay=config.ranking.weight_decay,
+        loss=config.ranking.loss,
     )
     print(f"heads fitted to the numeric features: loss {loss:.3f} nats", flush=True)
 
 
-def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> None:
+def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> str:
+    """Train; return why it was stopped as degenerate, empty where it was not."""
     curve = _LossCurve()
     trainer = L.Trainer(
         accelerator="auto",
@@ -164,23 +184,30 @@ def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingL
     )
     torch.manual_seed(config.run.seed)
     ranker.train()
-    trainer.fit(ranker, _batches(config, examples, training))
-    trainer.save_checkpoint(out / "ranker.ckpt", weights_only=True)
+    trainer.fit(ranker, _batches(ranker, config, examples, training))
+    merge_inserted(ranker)
+    if not curve.watch.reason:
+        trainer.save_checkpoint(out / "ranker.ckpt", weights_only=True)
     with (out / "curves.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("step", "train/loss"), *curve.losses])
+        csv.writer(file).writerows([("step", "train/loss", "spread"), *curve.losses])
+    return curve.watch.reason
 
 
 class _LossCurve(L.Callback):
-    """Keeps the loss of every step."""
+    """Keeps loss and spread of every step, and stops a training that has collapsed."""
 
     def __init__(self) -> None:
-        self.losses: list[tuple[int, float]] = []
+        self.losses: list[tuple[int, float, float]] = []
+        self.watch = CollapseWatch()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loss = checked_loss(float(outputs["loss"]), trainer.global_step, "ranking.learning_rate")
-        self.losses.append((trainer.global_step, round(loss, 5)))
+        loss = checked_loss(float(outputs["whole"]), trainer.global_step, "ranking.learning_rate")
+        spread = float(outputs["spread"])
+        self.losses.append((trainer.global_step, round(loss, 5), round(spread, 6)))
+        if self.watch.see(spread, trainer.global_step, loss):
+            trainer.should_stop = True
 
 
 @dataclass(frozen=True)
@@ -233,6 +260,7 @@ def _write(work: Work, counted: str, cost: Cost, found: dict[str, _Judgement], i
     gate = {
         **found[MAIN].as_json(),
         NEW_ITEMS: found[NEW_ITEMS].as_json() if NEW_ITEMS in found else None,
+        "attention": ranking.attention,
         "depth": ranking.depth,
         "context_tokens": ranking.context_tokens,
         "item_tokens": ranking.item_tokens,

@@ -64,7 +64,8 @@ def train_towers(work: Work) -> Outcome:
         return Outcome([])
     best = max(rounds, key=lambda one: one.value)
     load_best(module, best)
-    intents = fit_intent_head(module, prepared, data.validation.requests, seed)
+    fit = Requests.read(prepared.folder / "requests.parquet").of("validation", "fit")
+    intents = fit_intent_head(module, prepared, fit, seed)
 
     curve, first_epochs = _joined_curve([one.curve for one in rounds])
     best_epoch = first_epochs[rounds.index(best)] + best.epoch
@@ -118,7 +119,7 @@ def _rounds(work: Work, module: TwoTower, data: TowerData, prepared: Prepared) -
     config, settings, seed = work.config, work.config.towers, work.config.run.seed
     logs, plan, maker = work.run.root / "logs", data.plan, data.maker
     rounds, said = list[Best](), list[str]()
-    for number in range(1, settings.rounds + 1):
+    for number in range(1, config.towers.rounds + 1):
         folder = work.scratch() / f"round-{number}"
         folder.mkdir(exist_ok=True)  # by whichever rank comes first
         if number > 1:
@@ -126,6 +127,8 @@ def _rounds(work: Work, module: TwoTower, data: TowerData, prepared: Prepared) -
             said += _mine(module, data, prepared, config, file)
             data.maker = replace(maker, mined=Mined.read(file))
             data.plan = replace(plan, seed=seed + number - 1)  # else the round would see the batches of the first
+            settings = replace(settings, max_epochs=settings.round_epochs)
+            module.refine(plan.steps * settings.max_epochs, settings.round_rate)
             if global_rank() == 0:
                 shutil.copy(file, work.out / f"round-{number}-{MINED}")
         loggers = training_loggers(config.tracking, logs if number == 1 else logs / f"round-{number}")

@@ -45,11 +45,9 @@ class Examples:
         )
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each request's context and candidates together, ``[requests]``."""
-        of_items = np.where(self.items >= 0, self.item_tokens.lengths[np.maximum(self.items, 0)], 0)
-        lengths: NDArray[np.int64] = self.contexts.lengths + of_items.sum(axis=1)
-        return lengths
+    def of_items(self) -> NDArray[np.int64]:
+        """Tokens of each candidate's text, ``[requests, length]``; 0 past a list's end."""
+        return np.where(self.items >= 0, self.item_tokens.lengths[np.maximum(self.items, 0)], 0)
 
 
 class Batch(NamedTuple):
@@ -102,9 +100,31 @@ def lay(tokens: Tokens, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
 class TrainingBatches:
     """Batches of an epoch in a random order that seed and epoch alone decide; each new pass is the next epoch."""
 
-    def __init__(self, examples: Examples, gains: NDArray[np.float32], *, tokens_per_batch: int, seed: int) -> None:
-        self._examples, self._gains = examples, gains
+    def __init__(
+        self,
+        examples: Examples,
+        gains: NDArray[np.float32],
+        *,
+        tokens: NDArray[np.int64],
+        tokens_per_batch: int,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        """Take what is trained on.
+
+        Args:
+            examples: the lists.
+            gains: ``[requests, length]``.
+            tokens: ``[requests]``, what the model reads of each.
+            tokens_per_batch: padded tokens in a batch; a list is never cut.
+            seed: of the order.
+            rank: of this process.
+            ranks: processes that train together; in each step every one reads a batch of its own.
+        """
+        self._examples, self._gains, self._tokens = examples, gains, tokens
         self._tokens_per_batch, self._seed = tokens_per_batch, seed
+        self._rank, self._ranks = rank, ranks
         self._epoch = 0
 
     def __iter__(self) -> Iterator[Batch]:
@@ -114,9 +134,17 @@ class TrainingBatches:
             yield make_batch(self._examples, rows, self._gains)
 
     def rows(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Return the requests of each batch of an epoch."""
+        """Return the requests of each of this rank's batches of an epoch; all ranks have equally many."""
+        batches = self._all_rows(epoch)
+        whole = len(batches) - len(batches) % self._ranks
+        mine = batches[self._rank : whole : self._ranks]
+        rest = np.concatenate(batches[whole:]) if batches[whole:] else np.zeros(0, dtype=np.int64)
+        # What is left is dealt evenly; fewer lists than ranks sit this epoch out.
+        return [*mine, np.array_split(rest, self._ranks)[self._rank]] if len(rest) >= self._ranks else mine
+
+    def _all_rows(self, epoch: int) -> list[NDArray[np.int64]]:
         draw = np.random.default_rng([self._seed, epoch])
-        lengths = self._examples.lengths
+        lengths = self._tokens
         order = draw.permutation(len(lengths))
         stride = max(1, _SHUFFLED_TOGETHER * self._tokens_per_batch // int(lengths.max()))
         batches = [

@@ -82,11 +82,19 @@ class Cost:
         )
 
 
-def reading_tokens(examples: Examples) -> int:
-    """Return the tokens that scoring reads: each context and each distinct item once, and one token a candidate."""
+def reading_tokens(ranker: Ranker, examples: Examples) -> int:
+    """Return the tokens that scoring reads."""
     distinct = np.unique(examples.items)
-    of_items = int(examples.item_tokens.lengths[distinct[distinct >= 0]].sum())
-    return int(examples.contexts.lengths.sum()) + of_items + int((examples.items >= 0).sum())
+    of_items = examples.item_tokens.lengths[distinct[distinct >= 0]]
+    return round(
+        ranker.cross_encoder.reading_tokens(
+            len(examples),
+            float(examples.contexts.lengths.mean()),
+            int((examples.items >= 0).sum()),
+            float(of_items.mean()) if len(of_items) else 0.0,
+            len(of_items),
+        )
+    )
 
 
 def measure_speed(
@@ -101,7 +109,7 @@ def measure_speed(
         tokens_per_batch: padded tokens in a batch.
         precision: ``fp32`` or ``bf16``.
     """
-    size = max(1, tokens_per_batch // int(examples.lengths.max()))
+    size = max(1, tokens_per_batch // int(ranker.cross_encoder.training_tokens(examples).max()))
     starts = range(0, max(1, min(len(examples), size * (_MEASURED_BATCHES + 1)) - size + 1), size)
     batches = [np.arange(start, min(start + size, len(examples))) for start in starts]
     with torch.random.fork_rng(devices=[]):
@@ -116,7 +124,7 @@ def _reading_speed(ranker: Ranker, examples: Examples, tokens_per_batch: int, pr
     for _ in range(_MEASURED_BATCHES):
         started = time.perf_counter()
         score_lists(ranker, examples, tokens_per_batch=tokens_per_batch, precision=precision)
-        best = max(best, reading_tokens(examples) / (time.perf_counter() - started))
+        best = max(best, reading_tokens(ranker, examples) / (time.perf_counter() - started))
     return best
 
 
@@ -126,6 +134,7 @@ def _training_speed(
     ranker.train()
     device, best = ranker.device, 0.0
     for number, rows in enumerate([batches[0], *batches]):
+        tokens = int(ranker.cross_encoder.training_tokens(examples.of(rows)).sum())
         started = time.perf_counter()
         batch = make_batch(examples, rows, gains)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -133,5 +142,5 @@ def _training_speed(
         torch.autograd.backward(loss)
         loss.item()  # waits for an asynchronous device
         if number:  # the first one warmed up
-            best = max(best, int(examples.lengths[rows].sum()) / (time.perf_counter() - started))
+            best = max(best, tokens / (time.perf_counter() - started))
     return best

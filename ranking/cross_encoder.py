@@ -9,14 +9,18 @@ vector and the logarithm of its softmax mass, and merged with what it takes from
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-INTENT_HEADS = 3
+from ranking.batches import Batch, Examples
+from ranking.heads import ScoreHeads
 
 
 class ReadContexts(NamedTuple):
@@ -46,9 +50,6 @@ class ReadItems(NamedTuple):
 class CrossEncoder(nn.Module):
     """Lowest layers of a BERT-like encoder, numeric features joined in, and one score head per intent."""
 
-    feature_mean: Tensor
-    feature_scale: Tensor
-
     def __init__(self, encoder: PreTrainedModel, features: int, width: int, dropout: float) -> None:
         """Join the parts.
 
@@ -63,23 +64,7 @@ class CrossEncoder(nn.Module):
         self.meeting: Any = blocks.layer[-1]
         blocks.layer = blocks.layer[:-1]
         self.encoder = encoder
-        self.text = nn.Linear(encoder.config.hidden_size, width)
-        # Silent at first: the numbers are fitted before the texts join, and what they learned is not shaken.
-        nn.init.zeros_(self.text.weight)
-        self.numbers = nn.Linear(features, width)
-        self.dropout = nn.Dropout(dropout)
-        self.heads = nn.Linear(width, INTENT_HEADS)
-        # Straight from the features as well: a good single feature needs no hidden layer, and few lists teach it.
-        self.direct = nn.Linear(features, INTENT_HEADS, bias=False)
-        self.register_buffer("feature_mean", torch.zeros(features))
-        self.register_buffer("feature_scale", torch.ones(features))
-
-    def standardise(self, features: Tensor) -> None:
-        """Take mean and spread of the numeric features from ``features`` ``[candidates, features]``."""
-        spread = features.std(dim=0, unbiased=False)
-        self.feature_mean.copy_(features.mean(dim=0))
-        # A feature that never varied in training says nothing: a huge scale keeps it at zero for ever.
-        self.feature_scale.copy_(torch.where(spread > 1e-6, spread, torch.full_like(spread, 1e12)))
+        self.heads = ScoreHeads(encoder.config.hidden_size, features, width, dropout)
 
     def forward(
         self,
@@ -105,6 +90,32 @@ class CrossEncoder(nn.Module):
         items = ReadItems(*(part[None] for part in self.read_items(item_ids, item_mask)))
         return self.score(self.read_contexts(context_ids, context_mask), items, features[None], intent)[0]
 
+    def lists(self, batch: Batch) -> Tensor:
+        """Return the scores of lists, ``[lists, length]`` float32; what stands past a list's end is arbitrary."""
+        contexts = self.read_contexts(batch.context_ids, batch.context_mask)
+        items = self.read_items(batch.item_ids, batch.item_mask)
+        listed = ReadItems(*(_listed(part, batch.places) for part in items))
+        return self.score(contexts, listed, batch.features, batch.intent)
+
+    @staticmethod
+    def training_tokens(examples: Examples) -> NDArray[np.int64]:
+        """Return the tokens of each request's context and candidates together, ``[requests]``."""
+        lengths: NDArray[np.int64] = examples.contexts.lengths + examples.of_items.sum(axis=1)
+        return lengths
+
+    @staticmethod
+    def reading_tokens(requests: float, context: float, candidates: float, item: float, items: float) -> float:
+        """Return the tokens that scoring reads: each context and each item once, and one token a candidate.
+
+        Args:
+            requests: how many.
+            context: mean tokens of a context.
+            candidates: in all lists together.
+            item: mean tokens of an item.
+            items: distinct ones.
+        """
+        return requests * context + min(items, candidates) * item + candidates
+
     def score(self, contexts: ReadContexts, items: ReadItems, features: Tensor, intent: Tensor) -> Tensor:
         """Score lists.
 
@@ -120,7 +131,8 @@ class CrossEncoder(nn.Module):
         # Two softmaxes over parts of the tokens make one over all, in proportion to their masses.
         share = torch.sigmoid(items.mass - mass)[..., None].to(taken.dtype)
         states = self._finish(share * items.own + (1 - share) * taken, items.state)
-        return self.combine(states, features, intent[:, None])
+        scores: Tensor = self.heads(states, features, intent[:, None])
+        return scores
 
     def read_contexts(self, ids: Tensor, mask: Tensor) -> ReadContexts:
         """Read contexts, ``[requests, tokens]`` int64 each, padded at the end."""
@@ -135,21 +147,6 @@ class CrossEncoder(nn.Module):
         query = self._split(look.query(states[:, 0]))
         own, mass = attend(query[:, None], self._split(look.key(states)), self._split(look.value(states)), mask)
         return ReadItems(states[:, 0], query, own[:, 0], mass[:, 0])
-
-    def combine(self, text: Tensor | None, features: Tensor, intent: Tensor) -> Tensor:
-        """Return the score of each candidate from its text state, its numbers and the intent.
-
-        Args:
-            text: ``[..., hidden]``; None leaves the texts out.
-            features: ``[..., features]``.
-            intent: ``[..., 3]``.
-        """
-        standard = ((features - self.feature_mean) / self.feature_scale).clamp(-8.0, 8.0)
-        joined = self.numbers(standard) if text is None else self.numbers(standard) + self.text(text)
-        hidden = self.dropout(nn.functional.gelu(joined))
-        by_intent = self.heads(hidden) + self.direct(standard)
-        mixed: Tensor = (by_intent.float() * intent).sum(dim=-1)
-        return mixed
 
     def _split(self, states: Tensor) -> Tensor:
         """Return ``[..., hidden]`` as ``[..., heads, head width]``."""
@@ -179,17 +176,32 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[T
     return taken, torch.logsumexp(fit, dim=-1)
 
 
-def lowest_layers(folder: str, layers: int, tokens: int) -> PreTrainedModel:
+def _listed(part: Tensor, places: Tensor) -> Tensor:
+    """Return ``part[places]``, whose gradient is summed in a fixed order.
+
+    Indexing itself sums the gradients of an item that stands in several lists in whatever order the threads come, so
+    that two trainings from one seed would part.
+    """
+    return part.index_select(0, places.flatten()).reshape(*places.shape, *part.shape[1:])
+
+
+def lowest_layers(folder: str, layers: int, tokens: int, kinds: Sequence[str] = ("bert",)) -> PreTrainedModel:
     """Load the lowest ``layers`` blocks of the encoder in ``folder``, with its weights.
 
+    Args:
+        folder: of a transformers encoder.
+        layers: blocks that are kept.
+        tokens: of the longest text that will be read.
+        kinds: of encoders whose layers the caller can take apart.
+
     Raises:
-        ValueError: if it has fewer blocks, too few positions for ``tokens``, or is not BERT-like.
+        ValueError: if it has fewer blocks, too few positions for ``tokens``, or is of another kind.
     """
     config = AutoConfig.from_pretrained(folder)
-    if config.model_type != "bert":
+    if config.model_type not in kinds:
         raise ValueError(
             f"the encoder in {folder} is a {config.model_type!r} model, but the cross-encoder takes the layers of a "
-            "'bert' model apart; set ranking.encoder to one"
+            f"{' or '.join(map(repr, kinds))} model apart; set ranking.encoder to one"
         )
     if not 1 <= layers <= config.num_hidden_layers:
         raise ValueError(
@@ -198,7 +210,8 @@ def lowest_layers(folder: str, layers: int, tokens: int) -> PreTrainedModel:
         )
     if tokens > config.max_position_embeddings:
         raise ValueError(
-            f"ranking.context_tokens or ranking.item_tokens is {tokens}, but the encoder in {folder} knows "
+            f"ranking.context_tokens, ranking.item_tokens or (attention=full) their sum is {tokens}, but "
+            f"the encoder in {folder} knows "
             f"{config.max_position_embeddings} positions; lower it"
         )
     config.num_hidden_layers = layers

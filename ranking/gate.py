@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from commerce.intervals import Interval, bootstrap, paired
 from commerce.metrics import Relevant, find, ndcg
+from ranking.collapse import LEAST_SPREAD, spread_within_lists
 from ranking.fusion import fuse, reorder
 
 CUT = 10
@@ -88,9 +89,7 @@ def choose_weight(fit: Judged) -> tuple[float, dict[float, float]]:
 
 def collapsed(read: NDArray[np.float32], kept: NDArray[np.bool_]) -> bool:
     """Whether the cross-encoder gives nearly all candidates of a list one score, so that it orders nothing."""
-    spread = np.array([row[there].std() if there.sum() > 1 else np.nan for row, there in zip(read, kept, strict=True)])
-    several = spread[np.isfinite(spread)]
-    return bool(len(several) and np.median(several) < 1e-4)
+    return spread_within_lists(read, kept) < LEAST_SPREAD
 
 
 def judge(gate: Judged, weight: float, *, resamples: int, confidence: float, seed: int) -> Verdict:

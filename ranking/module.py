@@ -11,10 +11,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from learning.gather import mean_of, share_of_mean
 from learning.optimizer import parameter_groups, warmup_cosine
 from ranking.batches import Batch
-from ranking.cross_encoder import CrossEncoder, ReadItems, empty_encoder
-from ranking.losses import listwise_softmax_loss
+from ranking.collapse import spread_within_lists
+from ranking.cross_encoder import CrossEncoder, empty_encoder
+from ranking.full_attention import FullCrossEncoder
+from ranking.losses import LOSSES
+from ranking.pairs import PairJoin
 
 WARMUP_SHARE = 0.1
 """Share of all steps in which the learning rate rises."""
@@ -40,6 +44,9 @@ class Ranker(L.LightningModule):
         head_learning_rate: float,
         weight_decay: float,
         steps: int,
+        attention: str = "context_once",
+        join: tuple[int, list[int]] = (1, []),
+        loss: str = "softmax",
         weights: PreTrainedModel | None = None,
     ) -> None:
         """Build the cross-encoder.
@@ -56,6 +63,9 @@ class Ranker(L.LightningModule):
             head_learning_rate: peak, of everything else.
             weight_decay: AdamW's; biases and norms are exempt.
             steps: of the whole training.
+            attention: ``full`` reads each candidate together with the context, ``context_once`` each text once.
+            join: a ``PairJoin``, how the tokenizer makes one text of two; ``full`` needs it.
+            loss: one of ``LOSSES``.
             weights: the language model with its pretrained weights; None where a checkpoint brings them.
         """
         super().__init__()
@@ -64,26 +74,31 @@ class Ranker(L.LightningModule):
         self.context_tokens, self.item_tokens = context_tokens, item_tokens
         self.learning_rate, self.head_learning_rate = learning_rate, head_learning_rate
         self.weight_decay, self.steps = weight_decay, steps
+        self.loss_of_lists = LOSSES[loss]
         language_model = weights if weights is not None else empty_encoder(encoder)
-        self.cross_encoder = CrossEncoder(language_model, len(self.features), width, dropout)
+        shape = language_model, len(self.features), width, dropout
+        self.cross_encoder: CrossEncoder | FullCrossEncoder = (
+            FullCrossEncoder(*shape, PairJoin(*join)) if attention == "full" else CrossEncoder(*shape)
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the scores of lists, ``[lists, length]``, -inf past a list's end."""
-        contexts = self.cross_encoder.read_contexts(batch.context_ids, batch.context_mask)
-        items = self.cross_encoder.read_items(batch.item_ids, batch.item_mask)
-        listed = ReadItems(*(_listed(part, batch.places) for part in items))
-        scores = self.cross_encoder.score(contexts, listed, batch.features, batch.intent)
+        scores = self.cross_encoder.lists(batch)
         return scores.masked_fill(~batch.kept, float("-inf"))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean loss of the batch's lists."""
-        loss = self.loss(batch)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.kept))
-        return loss
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Return the mean loss over the lists of all ranks, and how far scores differ within this rank's lists."""
+        scores = self(batch)
+        lists = torch.tensor(float(len(batch.kept)), device=scores.device)
+        summed = self.loss_of_lists(scores, batch.gains, batch.kept) * lists
+        whole = mean_of(summed, lists)
+        self.log("train/loss", whole, prog_bar=True, batch_size=len(batch.kept))
+        spread = spread_within_lists(scores.detach().float().cpu().numpy(), batch.kept.cpu().numpy())
+        return {"loss": share_of_mean(summed, lists), "whole": whole, "spread": spread}
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the listwise softmax loss of lists."""
-        return listwise_softmax_loss(self(batch), batch.gains, batch.kept)
+        """Return the mean loss of lists."""
+        return self.loss_of_lists(self(batch), batch.gains, batch.kept)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, slow in the pretrained language model and fast in the rest; a warm-up, then cosine decay."""
@@ -91,17 +106,8 @@ class Ranker(L.LightningModule):
             self.cross_encoder,
             learning_rate=self.head_learning_rate,
             weight_decay=self.weight_decay,
-            rates={"encoder.": self.learning_rate, "meeting.": self.learning_rate},
+            rates={"encoder.": self.learning_rate, "meeting.": self.learning_rate, "reader.": self.learning_rate},
         )
         optimizer = torch.optim.AdamW(groups)
         schedule = warmup_cosine(optimizer, self.steps, WARMUP_SHARE)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _listed(part: Tensor, places: Tensor) -> Tensor:
-    """Return ``part[places]``, whose gradient is summed in a fixed order.
-
-    Indexing itself sums the gradients of an item that stands in several lists in whatever order the threads come, so
-    that two trainings from one seed would part.
-    """
-    return part.index_select(0, places.flatten()).reshape(*places.shape, *part.shape[1:])

@@ -1,14 +1,17 @@
 """Text to tokens: the two halves of a (context, item) pair, cut apart so that each is tokenised once.
 
-A pair reads ``[CLS] context [SEP] [CLS] item [SEP]`` (or as the tokenizer's own template says): two whole texts, so
-that each is what the pretrained model knows. ``token_type_ids`` are 0 in the context and 1 in the item. Serving repeats
-exactly this: context cut to ``context_tokens``, item to ``item_tokens``, both with their special tokens counted in.
+Read apart, a pair is ``[CLS] context [SEP]`` and ``[CLS] item [SEP]`` (or as the tokenizer's own template says): two
+whole texts, so that each is what the pretrained model knows. Read together (``ranking.attention: full``) it is the
+tokenizer's own pair, ``[CLS] context [SEP] item [SEP]`` for BERT, with ``token_type_ids`` 0 in the context and 1 in the
+item: a ``PairJoin`` makes it of the two. Serving repeats exactly this: context cut to ``context_tokens``, item to
+``item_tokens``, both with their special tokens counted in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +42,40 @@ class Tokens:
         return np.diff(self.offsets)
 
 
+class PairJoin(NamedTuple):
+    """How the tokens of a context and of an item become those of a pair: context + glue + item without its start."""
+
+    skip: int
+    """Special tokens before an item that a pair leaves out."""
+    glue: list[int]
+    """Tokens between the context, its own special tokens included, and the item."""
+
+    def pack(
+        self, contexts: Tokens, items: Tokens, pairs: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Lay pairs end to end.
+
+        Args:
+            contexts: of the first texts.
+            items: of the second texts.
+            pairs: ``[pairs, 2]``, a row of each.
+
+        Returns: token ids ``[tokens]``, types ``[tokens]`` (0 up to the item, then 1), and lengths ``[pairs]``.
+        """
+        of_context, of_item = contexts.lengths[pairs[:, 0]], items.lengths[pairs[:, 1]] - self.skip
+        lengths = of_context + len(self.glue) + of_item
+        row = np.repeat(np.arange(len(pairs)), lengths)
+        at = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        in_item = at - of_context[row] - len(self.glue)
+        kind = np.where(in_item >= 0, 2, np.where(at >= of_context[row], 1, 0))
+        ids = np.empty(len(row), dtype=np.int64)
+        first, glued, second = kind == 0, kind == 1, kind == 2
+        ids[first] = contexts.ids[(contexts.offsets[pairs[:, 0]][row] + at)[first]]
+        ids[glued] = np.array(self.glue, dtype=np.int64)[(at - of_context[row])[glued]]
+        ids[second] = items.ids[(items.offsets[pairs[:, 1]][row] + self.skip + in_item)[second]]
+        return ids, second.astype(np.int64), lengths
+
+
 class PairTokenizer:
     """Tokenises contexts and items so that context + item is the tokenizer's own pair."""
 
@@ -63,6 +100,19 @@ class PairTokenizer:
     def items(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of item texts, cut at the end, with the special tokens around them."""
         return self._encode(texts, self.item_tokens)
+
+    @property
+    def join(self) -> PairJoin:
+        """How a context and an item are joined, as the tokenizer's own template joins two texts.
+
+        A template without a form for two texts gets BERT's: nothing is put between the two.
+        """
+        probe = self._tokenizer.encode(_PROBE, add_special_tokens=False).ids
+        whole = self._tokenizer.encode(_PROBE, _PROBE).ids
+        start = _find(probe, whole) + len(probe)
+        between = whole[start : start + _find(probe, whole[start:])]
+        glue = between[len(self._after) :] if between[: len(self._after)] == self._after else []
+        return PairJoin(len(self._before), glue)
 
     def _encode(self, texts: Sequence[str], limit: int) -> Tokens:
         room = limit - len(self._before) - len(self._after)

@@ -1,4 +1,4 @@
-"""Scores of candidate lists by a trained ranker: every item read once, every context once."""
+"""Scores of candidate lists by a trained ranker; with ``context_once``, every item and every context is read once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tqdm import tqdm
 from learning.encode import token_batches
 from ranking.batches import Examples, lay
 from ranking.cross_encoder import CrossEncoder, ReadItems
+from ranking.full_attention import FullCrossEncoder
 from ranking.module import Ranker
 
 _ITEMS_TOGETHER = 50_000
@@ -38,15 +39,17 @@ def score_lists(
     Raises:
         FloatingPointError: if a score is not a number: a list of such scores has no order.
     """
-    scores = np.full(examples.items.shape, -np.inf, dtype=np.float32)
     ranker.eval()
     with (
         torch.inference_mode(),
         torch.autocast(ranker.device.type, torch.bfloat16, enabled=precision == "bf16"),
-        tqdm(total=len(examples), desc=label, unit="list", disable=not label) as bar,
+        tqdm(total=int((examples.items >= 0).sum()), desc=label, unit="candidate", disable=not label) as bar,
     ):
-        for block in _blocks(examples.items, np.arange(len(examples))):
-            _score_block(ranker, examples, block, scores, tokens_per_batch, bar)
+        model = ranker.cross_encoder
+        if isinstance(model, FullCrossEncoder):
+            scores = model.score_examples(examples, tokens_per_batch=tokens_per_batch, done=bar.update)
+        else:
+            scores = _score_once(model, examples, tokens_per_batch, bar)
     scores[examples.items < 0] = -np.inf
     broken = int(np.isnan(scores).any(axis=1).sum())
     if broken:
@@ -62,8 +65,16 @@ def score_numbers(ranker: Ranker, examples: Examples) -> NDArray[np.float32]:
     """Return what the scores would be without any text, ``[requests, length]``: what the texts add is the rest."""
     ranker.eval()
     features, intent = (torch.from_numpy(part).to(ranker.device) for part in (examples.features, examples.intent))
-    scores = ranker.cross_encoder.combine(None, features, intent[:, None]).cpu().numpy()
+    scores = ranker.cross_encoder.heads(None, features, intent[:, None]).cpu().numpy()
     return np.where(examples.items >= 0, scores, -np.inf).astype(np.float32)
+
+
+def _score_once(model: CrossEncoder, examples: Examples, tokens_per_batch: int, bar: tqdm[None]) -> NDArray[np.float32]:
+    """Return the scores of lists whose texts are each read once, ``[requests, length]``."""
+    scores = np.zeros(examples.items.shape, dtype=np.float32)
+    for block in _blocks(examples.items, np.arange(len(examples))):
+        _score_block(model, examples, block, scores, tokens_per_batch, bar)
+    return scores
 
 
 def _blocks(items: NDArray[np.int32], rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -76,7 +87,7 @@ def _blocks(items: NDArray[np.int32], rows: NDArray[np.int64]) -> Iterator[NDArr
 
 
 def _score_block(
-    ranker: Ranker,
+    model: CrossEncoder,
     examples: Examples,
     block: NDArray[np.int64],
     scores: NDArray[np.float32],
@@ -88,8 +99,8 @@ def _score_block(
     distinct = distinct[distinct >= 0]
     if not len(distinct):
         return
-    read = _read_items(ranker.cross_encoder, examples, distinct, tokens_per_batch)
-    device, width = ranker.device, examples.items.shape[1]
+    read = _read_items(model, examples, distinct, tokens_per_batch)
+    device, width = next(model.parameters()).device, examples.items.shape[1]
     # A candidate costs one token beside the context's.
     costs = (examples.contexts.lengths[block] + width).tolist()
     for batch in token_batches(costs, tokens_per_batch):
@@ -98,10 +109,10 @@ def _score_block(
         places = np.minimum(np.searchsorted(distinct, examples.items[rows]), len(distinct) - 1)
         at = torch.from_numpy(places).to(device)
         features, intent = (torch.from_numpy(part[rows]).to(device) for part in (examples.features, examples.intent))
-        contexts = ranker.cross_encoder.read_contexts(ids.to(device), mask.to(device))
+        contexts = model.read_contexts(ids.to(device), mask.to(device))
         items = ReadItems(*(part[at] for part in read))
-        scores[rows] = ranker.cross_encoder.score(contexts, items, features, intent).float().cpu().numpy()
-        bar.update(len(rows))
+        scores[rows] = model.score(contexts, items, features, intent).float().cpu().numpy()
+        bar.update(int((examples.items[rows] >= 0).sum()))
 
 
 def _read_items(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ranking.cross_encoder import CrossEncoder
-from ranking.losses import listwise_softmax_loss
+from ranking.heads import ScoreHeads
+from ranking.losses import LOSSES
 
 
 def fit_numbers(
-    model: CrossEncoder,
+    heads: ScoreHeads,
     features: Tensor,
     intent: Tensor,
     gains: Tensor,
@@ -19,11 +19,12 @@ def fit_numbers(
     steps: int,
     learning_rate: float,
     weight_decay: float,
+    loss: str = "softmax",
 ) -> float:
     """Fit the score heads to the numeric features alone, over all lists at once; the language model stays as it is.
 
     Args:
-        model: whose texts are silent.
+        heads: whose texts are silent.
         features: ``[lists, length, features]``.
         intent: ``[lists, 3]``.
         gains: ``[lists, length]``.
@@ -31,17 +32,18 @@ def fit_numbers(
         steps: of AdamW; 0 leaves the heads as they are.
         learning_rate: constant.
         weight_decay: of all weights that learn here.
+        loss: one of ``LOSSES``.
 
     Returns: the last loss, in nats.
     """
-    model.train()
-    learning = [*model.numbers.parameters(), *model.heads.parameters(), *model.direct.parameters()]
+    heads.train()
+    learning = [*heads.numbers.parameters(), *heads.by_intent.parameters(), *heads.direct.parameters()]
     optimizer = torch.optim.AdamW(learning, learning_rate, weight_decay=weight_decay)
-    loss = torch.zeros(())
+    reached = torch.zeros(())
     for _ in range(steps):
-        loss = listwise_softmax_loss(model.combine(None, features, intent[:, None]), gains, kept)
+        reached = LOSSES[loss](heads(None, features, intent[:, None]), gains, kept)
         optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(reached)
         optimizer.step()
     optimizer.zero_grad()
-    return loss.item()
+    return reached.item()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FIELDS = ("title", "category", "price")
 """Fields of an item that the table shows, where the shop has them."""
 _CONDITION = re.compile(r"\s*(.+?)\s*(<=|>=|=)\s*(.+?)\s*")
+_AGAIN = 20
+"""Times that a request is asked again where its steps are timed."""
 _PIPED_WIDTH = 120
 """Columns where the output goes into a file or another program."""
 
@@ -30,6 +32,7 @@ _PIPED_WIDTH = 120
 def verify(bundle: Path) -> None:
     """Check every file of BUNDLE against its manifest and replay the golden requests; exit code 1 on any difference."""
     _use_one_thread()
+    from serving.parts import parts_line
     from serving.verify import verify as check
 
     report = check(bundle)
@@ -38,10 +41,17 @@ def verify(bundle: Path) -> None:
         f"{bundle}: whole (bundle {report.bundle}, {report.files} files, {report.bytes / 1e6:,.1f} MB, "
         f"{report.items:,} items{'' if report.personalised else '; unpersonalised: made without a log'}"
         f"{'; signed by the expected key' if report.signed else ''})\n"
-        f"{golden.requests} golden requests answered as by torch, {golden.reranked} of them reranked: lowest cosine "
-        f"{golden.lowest_cosine:.7f}, largest score difference {golden.largest_difference:.1e} "
+        f"{golden.requests} golden requests answered as {_answered(report.precisions)}, {golden.reranked} of them "
+        f"reranked: lowest cosine {golden.lowest_cosine:.7f}, largest score difference {golden.largest_difference:.1e} "
         f"({report.seconds:.1f} s)"
     )
+    click.echo(parts_line(report.parts))
+
+
+def _answered(precisions: Mapping[str, str]) -> str:
+    """Return whose answers the golden ones are."""
+    small = [graph for graph, precision in precisions.items() if precision == "int8"]
+    return f"by torch and {' and '.join(small)} in int8" if small else "by torch"
 
 
 @click.command("add-items", short_help="Add new items to a bundle, without torch.")
@@ -121,6 +131,9 @@ def _listed(ids: Sequence[str], what: str) -> str:
 @click.option(
     "--where", multiple=True, metavar="FIELD=VALUE", help="Only such items; also price<=20, price>=5. Repeat."
 )
+@click.option("--budget-ms", type=float, default=None, help="Time for the answer; what it does not allow is left out.")
+@click.option("--timings", is_flag=True, help="Also print what each step takes, at first and when all is loaded.")
+@click.option("--personalise/--no-personalise", default=True, help="Without: history and profile are not looked at.")
 def recommend(
     bundle: Path,
     user: str | None,
@@ -130,25 +143,35 @@ def recommend(
     filter_seen: bool | None,
     exclude: tuple[str, ...],
     where: tuple[str, ...],
+    budget_ms: float | None,
+    timings: bool,
+    personalise: bool,
 ) -> None:
     """Print the items that BUNDLE recommends to a user, and why each came up."""
     _use_one_thread()
     from rich.console import Console
 
     from serving.item_rows import parse_time
+    from serving.requests import Request
     from serving.runtime import Runtime
 
     time = None if moment is None else parse_time(moment)
-    answer = Runtime(bundle).recommend(
+    runtime = Runtime(bundle)
+    request = Request(
         user,
-        events=() if user is None else None,
+        () if user is None else None,
         query=query,
         k=k,
         time=time,
         filter_seen=filter_seen,
         exclude=exclude,
         where=parse_where(where),
+        budget_ms=budget_ms,
+        personalise=personalise,
     )
+    if budget_ms is not None:
+        runtime.warm_up()
+    answer = runtime.answer(request)
     console = Console()
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
@@ -158,6 +181,8 @@ def recommend(
         console.print(f"intent: {likely}", highlight=False)
     for note in answer.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
+    if timings:
+        console.print(timings_table(answer, [runtime.answer(request) for _ in range(_AGAIN)]))
 
 
 def recommendation_table(answer: Answer, title: str) -> Table:
@@ -178,6 +203,24 @@ def recommendation_table(answer: Answer, title: str) -> Table:
         cells = [_cell(item.fields.get(name)) for name in shown]
         reasons = ", ".join(map(str, item.reasons))
         table.add_row(str(rank), *(escape(cell) for cell in (item.item_id, *cells)), f"{item.score:.4f}", reasons)
+    return table
+
+
+def timings_table(first: Answer, later: Sequence[Answer]) -> Table:
+    """Lay out what each step of a request took: at first, and the median of later times; milliseconds."""
+    from statistics import median
+
+    from rich.table import Table
+
+    table = Table(title="Time of each step, ms", title_justify="left")
+    for name in ("step", "first", f"median of {len(later)} more"):
+        table.add_column(name, justify="left" if name == "step" else "right")
+    steps = list(dict.fromkeys(step for answer in (first, *later) for step in answer.seconds))
+    for step in steps:
+        again = median(answer.seconds.get(step, 0.0) for answer in later)
+        table.add_row(step, f"{first.seconds.get(step, 0.0) * 1e3:,.2f}", f"{again * 1e3:,.2f}")
+    whole = median(sum(answer.seconds.values()) for answer in later)
+    table.add_row("in all", f"{sum(first.seconds.values()) * 1e3:,.2f}", f"{whole * 1e3:,.2f}")
     return table
 
 

@@ -13,14 +13,27 @@ from numpy.typing import NDArray
 
 from commerce.edges import Edges
 from commerce.features import Vocabulary, encode
+from commerce.session_statistics import STATISTICS, SessionFacts
 from commerce.state import ItemFacts, known_features, profile_text
 from configs.reads import RANKER_READS
+from ranking.after import Rules
+from ranking.probabilities import Probabilities
 from retrieval.blending import Say
 from retrieval.sources import Source, VectorIndex
 from serving.item_fields import ItemFields
+from serving.leaves import LEAF
+from serving.manifest import BundleError
 from serving.sources import open_sources
 from serving.strings import Strings
 from serving.users import UserFeatures
+
+SENSITIVE = "sensitive_items.npy"
+RULES = "rules.npz"
+"""The shop's rules for ranked lists; a bundle without the file has none."""
+PROBABILITIES = "probabilities.json"
+"""Probabilities of views, carts and purchases; a bundle without the file tells none."""
+BIDS = "bids.npy"
+"""What a view of each item pays, where lists are ordered by it."""
 
 
 class Contents:
@@ -59,6 +72,27 @@ class Contents:
         return groups
 
     @cached_property
+    def rules(self) -> Rules | None:
+        """What the shop asks of ranked lists; None where it asks nothing."""
+        path = self._folder / RULES
+        return Rules.load(path) if path.is_file() else None
+
+    @cached_property
+    def probabilities(self) -> Probabilities | None:
+        """What tells how likely a view, a cart and a purchase are; None where nothing does."""
+        path = self._folder / PROBABILITIES
+        if not path.is_file():
+            return None
+        return Probabilities.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+    @cached_property
+    def worth(self) -> NDArray[np.float64]:
+        """What a sale, or a view, of each item is worth, ``[items]``, NaN where unknown."""
+        name = BIDS if self._settings["value"] == "bid" else "prices.npy"
+        worth: NDArray[np.float64] = np.load(self._folder / name, allow_pickle=False).astype(np.float64)
+        return worth
+
+    @cached_property
     def availability(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """When each item may be shown, from and until, ``[items]`` microseconds."""
         with np.load(self._folder / "availability.npz", allow_pickle=False) as arrays:
@@ -76,6 +110,34 @@ class Contents:
             if "associations" in self.reranker_reads
             else Edges.none(len(self.item_ids)),
         )
+
+    @cached_property
+    def session_facts(self) -> SessionFacts | None:
+        """What numbers about a session are counted with; None in a bundle from before the head was told any.
+
+        Raises:
+            BundleError: where the head was told other numbers than this version counts.
+        """
+        told = self._settings.get("session_statistics")
+        if told is None:
+            return None
+        if tuple(told["names"]) != STATISTICS:
+            raise BundleError(
+                f"{self._folder}: its intent head reads {len(told['names'])} numbers about a session, and not all are "
+                f"among the {len(STATISTICS)} that this version of Mercato counts; install the version that made the "
+                "bundle or export it again"
+            )
+        leaf = np.load(self._folder / LEAF, allow_pickle=False)
+        return SessionFacts(leaf, np.load(self._folder / "prices.npy", allow_pickle=False), told["pause"])
+
+    @cached_property
+    def sensitive_items(self) -> NDArray[np.bool_] | None:
+        """Whether each item is of a sensitive category, ``[items]``, of which nothing is told; None where none is."""
+        path = self._folder / SENSITIVE
+        if not path.is_file():
+            return None
+        mask: NDArray[np.bool_] = np.load(path, allow_pickle=False)
+        return mask
 
     @cached_property
     def item_fields(self) -> ItemFields:

@@ -82,7 +82,7 @@ def diff(one: str | Path, other: str | Path) -> Difference:
     """
     if Path(one).resolve() == Path(other).resolve():
         raise InputError(f"{one} was given twice; name the two bundles to compare")
-    both = Runtime(one), Runtime(other)
+    both = Runtime(one, beside=False), Runtime(other, beside=False)
     ids = [[runtime.item_id(code) for code in range(runtime.items)] for runtime in both]
     place = {item: code for code, item in enumerate(ids[1])}
     known = [(code, place[item]) for code, item in enumerate(ids[0]) if item in place]

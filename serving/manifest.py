@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from commerce.durable import flush_tree
 from configs.errors import InputError
+from serving.parts import bytes_by_part
 from serving.signature import SIGNATURE, check_signature, sign
 
 FORMAT = 2
@@ -38,8 +40,11 @@ def seal(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     for old in (MANIFEST, SEAL, SIGNATURE):
         (folder / old).unlink(missing_ok=True)
-    files = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()}
-    manifest = {"format": FORMAT, **facts, "files": files}
+    files: dict[str, dict[str, Any]] = {
+        name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in _files(folder).items()
+    }
+    parts = bytes_by_part({name: file["bytes"] for name, file in files.items()})
+    manifest = {"format": FORMAT, **facts, "parts": parts, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
     (folder / SEAL).write_text(_seal_text(folder / MANIFEST), encoding="utf-8")
     sign(folder / MANIFEST)
@@ -56,6 +61,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise BundleError(f"there is no bundle {folder}; make one with `mercato export CONFIG`")
+    for name in (MANIFEST, SEAL, SIGNATURE):
+        if (folder / name).is_symlink():
+            raise BundleError(f"{folder}: {name} is a link, but a bundle holds files alone; copy or export it again")
     for name in (MANIFEST, SEAL):
         if not (folder / name).is_file():
             raise BundleError(f"{folder} has no {name}, so it is no whole bundle; copy or export it again")
@@ -75,9 +83,10 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Compare every file of the bundle with the manifest: presence, size, then SHA-256.
 
     Raises:
-        BundleError: naming the first file that is missing, added, of another size or changed.
+        BundleError: naming the first file that is missing, added, of another size, changed, or no file but a link.
     """
     expected: Mapping[str, Mapping[str, Any]] = manifest["files"]
+    _refuse_links(folder)
     found = {name: path for name, path in _files(folder).items() if name not in (MANIFEST, SEAL, SIGNATURE)}
     for name in expected:
         if name not in found:
@@ -112,6 +121,20 @@ def sha256(path: Path) -> str:
 
 def _seal_text(manifest: Path) -> str:
     return f"{sha256(manifest)}  {manifest.name}\n"
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raise BundleError for a link, a pipe or a device in the bundle: what it gives may change, or lie elsewhere.
+
+    The bundle's own folder may be reached by a link.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            kind = f"a link to {os.readlink(path)}" if path.is_symlink() else "no file"
+            raise BundleError(
+                f"{folder}: {path.relative_to(folder).as_posix()} is {kind}, but a bundle holds files alone; copy the "
+                "bundle with what its links point at, or export it again"
+            )
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -6,7 +6,7 @@ the models' place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,16 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from commerce.columns import NO_ITEM
 from commerce.features import Features
+from commerce.histories import Events
+from commerce.state import tower_inputs
 from ranking.pairs import PairTokenizer
 from serving.item_tokens import ItemTokens
+from serving.users import UserFeatures
+
+GRAPHS = {"text": "text_encoder.onnx", "user": "user_tower.onnx", "reranker": "reranker.onnx"}
+"""Files of the graphs that answer requests, by their part in the manifest's ``models``."""
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -45,6 +52,45 @@ class UserInputs:
     """``[batch, columns]``: standardised, 0 where missing."""
     numeric_mask: Floats
     """``[batch, columns]``: 1 where the number is known."""
+    statistics: Floats
+    """``[batch, statistics]``: of the session so far; a bundle from before them reads none."""
+
+
+def user_inputs(
+    histories: Sequence[Events],
+    features: UserFeatures,
+    length: int,
+    items: Floats,
+    queries: Callable[[Codes], Floats],
+    statistics: Floats,
+) -> UserInputs:
+    """Return what the user tower reads of one user, under one history or several.
+
+    Args:
+        histories: each oldest first, the current search the last of them.
+        features: ``[1, columns]``.
+        length: events that the tower reads at most, the last ones.
+        items: ``[items, dim]``, all item vectors.
+        queries: query codes to their text vectors.
+        statistics: ``[histories, statistics]``, of the session.
+    """
+    longest = max(1, *(len(events) for events in histories))
+    inputs = tower_inputs(histories, min(longest, length))
+    rows = np.zeros(len(histories), dtype=np.int64)
+    met = inputs.item != NO_ITEM
+    event_vectors = np.zeros((*inputs.item.shape, items.shape[1]), dtype=np.float32)
+    event_vectors[met] = items[inputs.item[met]]
+    return UserInputs(
+        event_vectors=event_vectors,
+        query_vectors=queries(inputs.query),
+        action=inputs.action,
+        gap=inputs.gap,
+        count=inputs.count,
+        categorical=features.categorical[rows].astype(np.int64),
+        numeric=features.numeric[rows],
+        numeric_mask=features.numeric_mask[rows].astype(np.float32),
+        statistics=statistics,
+    )
 
 
 class Models(Protocol):
@@ -125,7 +171,13 @@ class OnnxModels:
 
     def score(self, context: str, items: NDArray[np.int32], features: Floats, intent: Floats) -> Floats:
         """Return the reranker's score of each candidate of one request, ``[candidates]``."""
-        context_ids, context_mask = pad([self._pairs.contexts([context]).of(0).tolist()])
+        return self.score_tokens(self._pairs.contexts([context]).of(0).tolist(), items, features, intent)
+
+    def score_tokens(
+        self, context: Sequence[int], items: NDArray[np.int32], features: Floats, intent: Floats
+    ) -> Floats:
+        """Return what ``score`` does of a context in tokens."""
+        context_ids, context_mask = pad([context])
         item_ids, item_mask = pad([self._item_tokens.of(int(item)) for item in items])
         scores: Floats = self._reranker.run(
             ["scores"],
@@ -142,7 +194,7 @@ class OnnxModels:
 
     @cached_property
     def _text(self) -> onnxruntime.InferenceSession:
-        return self._load("text_encoder.onnx")
+        return self._load(GRAPHS["text"])
 
     @cached_property
     def _text_tokenizer(self) -> Tokenizer:
@@ -150,11 +202,11 @@ class OnnxModels:
 
     @cached_property
     def _users(self) -> onnxruntime.InferenceSession:
-        return self._load("user_tower.onnx")
+        return self._load(GRAPHS["user"])
 
     @cached_property
     def _reranker(self) -> onnxruntime.InferenceSession:
-        return self._load("reranker.onnx")
+        return self._load(GRAPHS["reranker"])
 
     @cached_property
     def _pairs(self) -> PairTokenizer:
@@ -165,6 +217,10 @@ class OnnxModels:
     @cached_property
     def _item_tokens(self) -> ItemTokens:
         return ItemTokens.open(self._folder / "item_tokens")
+
+    def graph(self, part: str) -> Path:
+        """Return the file of a part of the manifest's ``models``."""
+        return self._folder / GRAPHS[part]
 
     def _load(self, name: str) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()

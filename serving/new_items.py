@@ -23,19 +23,23 @@ from tokenizers import Tokenizer
 from commerce.columns import MICROSECONDS
 from commerce.durable import replace_folder
 from commerce.edges import Edges
-from commerce.features import Vocabulary, encode
-from commerce.texts import item_text
+from commerce.features import Vocabulary, category_name, encode
+from commerce.sensitive import in_categories
+from commerce.texts import item_text, leaf_category
 from configs.errors import InputError
+from ranking.after import Rules
 from ranking.pairs import PairTokenizer
 from retrieval.filters import ALWAYS_FROM, ALWAYS_UNTIL
 from retrieval.index import ItemIndex
 from retrieval.opening import ASSOCIATIONS, LEXICAL, NEWEST, POPULARITY, TASTES, by_date
 from retrieval.sharded import FACTS as SHARDS
 from retrieval.updates import upsert
+from serving.contents import BIDS, RULES, SENSITIVE
 from serving.golden import Shaken, record_again
 from serving.item_fields import append_item_fields
 from serving.item_rows import Row, moment, number, read_rows
 from serving.item_tokens import ItemTokens
+from serving.leaves import grow_leaves
 from serving.manifest import bundle_id, seal
 from serving.models import OnnxModels
 from serving.runtime import Runtime
@@ -69,7 +73,7 @@ def add_items(bundle: str | Path, file: str | Path) -> Added:
             vector of another width. The bundle is then as it was.
     """
     bundle = Path(bundle)
-    runtime = Runtime(bundle, check=False)
+    runtime = Runtime(bundle, check=False, beside=False)
     rows = _new_rows(runtime, Path(file))
     former = verify(bundle)
     temporary = bundle.with_name(f".{bundle.name}.adding")
@@ -82,7 +86,9 @@ def add_items(bundle: str | Path, file: str | Path) -> Added:
         facts["added"] = [*facts.get("added", []), note]
         seal(temporary, {**facts, "golden": []})
         models = OnnxModels(temporary, runtime.manifest["models"], 1)
-        grown, shaken = (Runtime(temporary, check=False, models=used) for used in (models, Shaken(models)))
+        grown, shaken = (
+            Runtime(temporary, check=False, models=used, beside=False) for used in (models, Shaken(models))
+        )
         seal(temporary, {**facts, "golden": record_again(grown, shaken, runtime.manifest["golden"])})
         report = verify(temporary)
         replace_folder(temporary, bundle)
@@ -138,14 +144,30 @@ def _extend(folder: Path, runtime: Runtime, rows: Sequence[Row]) -> None:
     before = contents.availability
     available = {"from": np.concatenate([before[0], since]), "until": np.concatenate([before[1], until])}
     np.savez(folder / "availability.npz", **available)  # type: ignore[arg-type]
+    category = settings["category"]
+    grow_leaves(folder, [leaf_category(row.get(category)) if category else "" for row in rows])
     np.save(folder / "prices.npy", np.concatenate([np.load(folder / "prices.npy"), prices]))
+    if contents.sensitive_items is not None:
+        hidden = [in_categories(row.get("category"), settings["sensitive_categories"]) for row in shown]
+        np.save(folder / SENSITIVE, np.concatenate([contents.sensitive_items, np.array(hidden, dtype=bool)]))
     if contents.variants is not None:  # none is declared a variant of another
         first = int(contents.variants.max(initial=-1)) + 1
         groups = first + np.arange(len(rows), dtype=np.int32)
         np.save(folder / "variants.npy", np.concatenate([contents.variants, groups]).astype(np.int32))
+    if contents.rules is not None:
+        _grow_rules(folder, contents.rules, rows, settings)
+    if (folder / BIDS).is_file():
+        bids = np.array([number(row, "bid") for row in rows], dtype=np.float64)
+        np.save(folder / BIDS, np.concatenate([np.load(folder / BIDS), bids]))
     _grow_statistics(folder, len(rows), texts, available["from"])
     if runtime.manifest["models"]["reranker"] is not None:
         _grow_tokens(folder, runtime.manifest["models"]["reranker"], texts)
+
+
+def _grow_rules(folder: Path, rules: Rules, rows: Sequence[Row], settings: dict[str, Any]) -> None:
+    leaves = [leaf_category(row.get(settings["category"] or "category")) for row in rows]
+    groups = [category_name(row.get(settings.get("group", ""))) for row in rows]
+    rules.grown(leaves, groups).save(folder / RULES)
 
 
 def _vectors(folder: Path, runtime: Runtime, rows: Sequence[Row], texts: Sequence[str]) -> NDArray[np.float32]:

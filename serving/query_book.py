@@ -36,6 +36,11 @@ class QueryBook:
     def __getitem__(self, code: int) -> str:
         return self._known[code] if code < len(self._known) else self._new[code - len(self._known)]
 
+    @property
+    def fresh(self) -> bool:
+        """Whether there are search terms that will have to be encoded."""
+        return bool(self._new)
+
     def code(self, text: str) -> int:
         """Return the code of a query, a new one where the log has none; ``NO_QUERY`` for an empty text."""
         text = text.strip()

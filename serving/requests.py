@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from commerce.columns import ACTION_CODES
@@ -51,16 +51,34 @@ class Request:
     """Item ids that must not come up."""
     where: Mapping[str, Any] | None = None
     """What fields of an item have to be: ``{"category": ["Sports"], "price": {"max": 20}}`` (``retrieval.fields``)."""
+    personalise: bool = True
+    """False: history and profile, given or stored, are not looked at, and the answer is the same for everybody."""
+    budget_ms: float | None = None
+    """Milliseconds until the answer must be there: what they do not allow is left out, and the answer says so. None: as
+    long as it takes."""
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise InputError(f"k is {self.k}, but at least one item must be wanted")
-        if self.user is None and self.events is None:
-            raise InputError("a request needs a user id, or events (an empty list for somebody unknown)")
+        if self.user is None and self.events is None and self.personalise:
+            raise InputError(
+                "a request needs a user id, or events (an empty list for somebody unknown), or personalise=false"
+            )
+        if self.budget_ms is not None and not self.budget_ms > 0:
+            raise InputError(f"budget_ms is {self.budget_ms:g}, but some time is needed; leave it out for no limit")
+
+    def impersonal(self) -> Request:
+        """Return the same request without the user: what it says of the moment, the search and the items stays."""
+        return replace(self, user=None, events=(), profile=None, personalise=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON values for ``from_json``."""
-        return asdict(self)
+        values = asdict(self)
+        if self.personalise:  # which runtimes of old do not know
+            del values["personalise"]
+        if self.budget_ms is None:  # golden requests have none, and runtimes that know of none read them
+            del values["budget_ms"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Request:
@@ -94,6 +112,9 @@ class Recommendation:
     reasons: tuple[Reason, ...]
     fields: Mapping[str, Any]
     """Title, brand, category, price: what the shop shows of the item."""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    """How likely a view, a cart, a purchase are, by what is supposed: ``view_given_shown``, or, of a shop that does not
+    log what it showed, ``purchase_given_retrieved``; empty where the bundle tells none."""
 
 
 @dataclass(frozen=True)
@@ -108,4 +129,9 @@ class Answer:
     reranked: int
     """Leading items that the reranker put in order; 0 without one."""
     notes: tuple[str, ...] = field(default=())
-    """What the caller should know: unknown items in the events, fewer items than wanted."""
+    """What the caller should know: unknown items in the events, fewer items than wanted, a time that ran out."""
+    cut_short: str = ""
+    """The first step that the request's time did not allow, and how far it came; empty where all was done. The items
+    are then the best order so far."""
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """What each step took (``serving.pace``)."""

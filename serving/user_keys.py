@@ -21,6 +21,8 @@ from configs.errors import InputError
 
 KEY_FILE = "user-hash.key"
 """Key made by an export that found none in the environment; it lies beside the bundle, never in it."""
+KEY_VARIABLE = "MERCATO_HASH_KEY"
+"""Environment variable of the key, where a bundle names none."""
 MIN_KEY_BYTES = 16
 """A shorter key could be guessed, and every user id with it."""
 _CHECK = b"mercato: which key made this bundle"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from commerce.columns import NO_QUERY
 from commerce.histories import Events, Histories
 from serving.user_keys import UserKeys, sorted_digests
 
@@ -62,19 +63,37 @@ class StoredUsers:
 
 
 def write_users(
-    folder: Path, user_ids: Sequence[str], key: bytes, histories: Histories, features: UserFeatures
+    folder: Path,
+    user_ids: Sequence[str],
+    key: bytes,
+    histories: Histories,
+    features: UserFeatures,
+    query_codes: NDArray[np.int32] | None = None,
 ) -> None:
-    """Write users in the order of their hashed ids, so that a row's place tells nothing of who it is."""
+    """Write users in the order of their hashed ids, so that a row's place tells nothing of who it is.
+
+    Args:
+        folder: made here.
+        user_ids: by user code; a user with an empty id, who was forgotten, is left out.
+        key: of the hashes.
+        histories: of all users.
+        features: theirs.
+        query_codes: ``[queries]``, what is written in the place of each code; None: as they are.
+    """
     digests, order = sorted_digests(key, user_ids)
+    kept = np.array([bool(user_ids[user]) for user in order.tolist()], dtype=bool)
+    digests, order = digests[kept], order[kept]
     (folder / "histories").mkdir(parents=True)
     (folder / "features").mkdir()
     np.save(folder / "digests.npy", digests)
-    _write_histories(folder / "histories", histories, order)
+    _write_histories(folder / "histories", histories, order, query_codes)
     for name in _FEATURES:
         np.save(folder / "features" / f"{name}.npy", getattr(features, name)[order])
 
 
-def _write_histories(folder: Path, histories: Histories, order: NDArray[np.int64]) -> None:
+def _write_histories(
+    folder: Path, histories: Histories, order: NDArray[np.int64], query_codes: NDArray[np.int32] | None
+) -> None:
     starts, counts = histories.offsets[:-1][order], np.diff(histories.offsets)[order]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     np.save(folder / "offsets.npy", offsets)
@@ -88,5 +107,8 @@ def _write_histories(folder: Path, histories: Histories, order: NDArray[np.int64
             chunk = slice(first, first + _CHUNK)
             begin, end = int(offsets[first]), int(offsets[min(first + _CHUNK, len(order))])
             shift = np.repeat(starts[chunk] - offsets[:-1][chunk], counts[chunk])
-            target[begin:end] = source[np.arange(begin, end) + shift]
+            copied = source[np.arange(begin, end) + shift]
+            if name == "query" and query_codes is not None:
+                copied = np.where(copied == NO_QUERY, NO_QUERY, query_codes[np.maximum(copied, 0)])
+            target[begin:end] = copied
         target.flush()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from serving.golden import Replay, replay
 from serving.manifest import MANIFEST, bundle_id, check_files, read_manifest
+from serving.parts import bytes_by_part
 from serving.signature import check_signature
 
 
@@ -27,6 +28,10 @@ class Report:
     personalised: bool
     """Whether it was made from a log."""
     seconds: float
+    parts: dict[str, int]
+    """Bytes of each part."""
+    precisions: dict[str, str]
+    """fp32 or int8, by graph."""
 
 
 def verify(folder: str | Path) -> Report:
@@ -39,9 +44,10 @@ def verify(folder: str | Path) -> Report:
     folder = Path(folder)
     manifest = read_manifest(folder)
     check_files(folder, manifest)
+    from serving.models import GRAPHS
     from serving.runtime import Runtime  # a damaged bundle is refused before faiss and onnxruntime are loaded
 
-    runtime = Runtime(folder, check=False)
+    runtime = Runtime(folder, check=False, beside=False)
     golden = replay(runtime, manifest["golden"])
     return Report(
         folder,
@@ -53,4 +59,10 @@ def verify(folder: str | Path) -> Report:
         check_signature(folder / MANIFEST),
         runtime.personalised,
         time.perf_counter() - started,
+        bytes_by_part({name: file["bytes"] for name, file in manifest["files"].items()}),
+        {
+            GRAPHS[part]: facts.get("precision", "fp32")
+            for part, facts in manifest["models"].items()
+            if part in GRAPHS and facts
+        },
     )

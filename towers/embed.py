@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from commerce.columns import INTENTS
 from towers.lenders import Lenders
 from towers.module import TwoTower
 from towers.validation import Asked, AskedBatches
@@ -39,7 +38,7 @@ def embed_items(module: TwoTower) -> Floats:
 
 
 @torch.no_grad()
-def embed_batch(module: TwoTower, items: Floats, batch: Asked) -> tuple[Floats, Floats, Floats]:
+def embed_batch(module: TwoTower, items: Floats, batch: Asked) -> tuple[Floats, Floats]:
     """Return what the user tower makes of some requests.
 
     Args:
@@ -47,16 +46,29 @@ def embed_batch(module: TwoTower, items: Floats, batch: Asked) -> tuple[Floats, 
         items: ``[items, dim]``, all item vectors; on disk, if need be, as only those of the histories are looked up.
         batch: the requests.
 
-    Returns: ``(vectors, intents, states)``, float32 ``[batch, dim]``, ``[batch, 3]`` and ``[batch, dim]``.
+    Returns: ``(vectors, states)``, float32 ``[batch, dim]`` each.
     """
     module.eval()
     read = torch.from_numpy(items[batch.encoded.numpy()])
     states = module.read(batch, read, module.encode_asked(batch))
     last = states[torch.arange(len(batch.user)), batch.count]
-    return module.user.vectors(last).numpy(), module.intent(last).numpy(), last.numpy()
+    return module.user.vectors(last).numpy(), last.numpy()
 
 
-def embed_users(module: TwoTower, items: Floats, batches: AskedBatches) -> tuple[Floats, Floats, Floats]:
+@torch.no_grad()
+def embed_intents(module: TwoTower, states: Floats, statistics: Floats) -> Floats:
+    """Return the chances of each intent, float32 ``[requests, 3]``.
+
+    Args:
+        module: with a fitted head.
+        states: ``[requests, dim]`` of ``embed_batch``.
+        statistics: ``[requests, statistics]``, as ``commerce.session_statistics`` counts them.
+    """
+    chances: Floats = module.intent(torch.from_numpy(states), torch.from_numpy(statistics)).numpy()
+    return chances
+
+
+def embed_users(module: TwoTower, items: Floats, batches: AskedBatches) -> tuple[Floats, Floats]:
     """Return what the user tower makes of requests.
 
     Args:
@@ -64,14 +76,12 @@ def embed_users(module: TwoTower, items: Floats, batches: AskedBatches) -> tuple
         items: ``[items, dim]`` of ``embed_items``.
         batches: the requests.
 
-    Returns: ``(vectors, intents, states)``, float32 ``[requests, dim]``, ``[requests, 3]`` and ``[requests, dim]``,
-    in the order of the requests.
+    Returns: ``(vectors, states)``, float32 ``[requests, dim]`` each, in the order of the requests.
     """
     dim, size = items.shape[1], len(batches.requests)
     vectors, states = np.zeros((size, dim), dtype=np.float32), np.zeros((size, dim), dtype=np.float32)
-    intents = np.zeros((size, len(INTENTS)), dtype=np.float32)
     for number in range(len(batches)):
         batch = batches[number]
         rows = batch.request.numpy()
-        vectors[rows], intents[rows], states[rows] = embed_batch(module, items, batch)
-    return vectors, intents, states
+        vectors[rows], states[rows] = embed_batch(module, items, batch)
+    return vectors, states

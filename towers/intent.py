@@ -1,4 +1,10 @@
-"""The intent head: what the user is about (browse, compare, buy), read linearly off the user tower's state."""
+"""The intent head: what the user is about (browse, compare, buy), read off the user tower's state and numbers about the
+session. The state is read linearly, for more would overfit; the numbers through a small hidden layer too, because what
+one of them means hangs on others (views after a search are not views of a feed).
+
+It is trained as if intents were equally frequent, so that a rare one is learned too, and calibrated on users it was not
+trained on, which puts the frequencies back: its probabilities are honest, and the likeliest intent is the decision.
+"""
 
 from __future__ import annotations
 
@@ -10,67 +16,123 @@ from torch import Tensor, nn
 
 from commerce.columns import INTENTS
 
+_HIDDEN = 16
+_STEPS = 200
+
 
 class IntentHead(nn.Module):
-    """A multinomial logistic regression on states, with a temperature fitted on users it was not trained on."""
+    """A softmax over a linear and a hidden part, with a temperature and biases fitted on held-out users."""
 
     mean: Tensor
     deviation: Tensor
     temperature: Tensor
+    bias: Tensor
     known: Tensor
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, statistics: int) -> None:
+        """Build the head.
+
+        Args:
+            dim: width of the states.
+            statistics: how many numbers are told about the session.
+        """
         super().__init__()
-        self.linear = nn.Linear(dim, len(INTENTS))
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("deviation", torch.ones(dim))
+        self.dim = dim
+        self.linear = nn.Linear(dim + statistics, len(INTENTS))
+        self.hidden = nn.Linear(statistics, _HIDDEN)
+        self.out = nn.Linear(_HIDDEN, len(INTENTS), bias=False)
+        self.register_buffer("mean", torch.zeros(dim + statistics))
+        self.register_buffer("deviation", torch.ones(dim + statistics))
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("bias", torch.zeros(len(INTENTS)))
+        """Added after the temperature: what the intents' frequencies say."""
         self.register_buffer("known", torch.zeros((), dtype=torch.bool))
         """Whether it was trained; before, it answers with equal chances."""
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+        nn.init.zeros_(self.out.weight)
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Return the chances of each intent, ``[batch, 3]``, of states ``[batch, dim]``."""
-        return torch.softmax(self.scores(states) / self.temperature, dim=1)
+    def forward(self, states: Tensor, statistics: Tensor) -> Tensor:
+        """Return the chances of each intent, ``[batch, 3]``.
 
-    def scores(self, states: Tensor) -> Tensor:
-        """Return scores before the temperature, ``[batch, 3]``."""
-        scores: Tensor = self.linear((states - self.mean) / self.deviation)
+        Args:
+            states: ``[batch, dim]``, of the user tower.
+            statistics: ``[batch, statistics]``, as ``commerce.session_statistics`` counts them.
+        """
+        return torch.softmax(self.scores(states, statistics) / self.temperature + self.bias, dim=1)
+
+    def scores(self, states: Tensor, statistics: Tensor) -> Tensor:
+        """Return balanced scores before temperature and biases, ``[batch, 3]``."""
+        read = (torch.cat([states, statistics], dim=1) - self.mean) / self.deviation
+        scores: Tensor = self.linear(read) + self.out(torch.tanh(self.hidden(read[:, self.dim :])))
         return scores
 
 
-def fit_intents(head: IntentHead, states: Tensor, labels: Tensor, decay: float = 1e-3) -> None:
-    """Fit the linear part by L-BFGS: cross-entropy plus half ``decay`` times the squared weights.
+def fit_intents(
+    head: IntentHead, states: Tensor, statistics: Tensor, labels: Tensor, *, prior: float = 45.0, seed: int = 0
+) -> None:
+    """Fit the head by L-BFGS: class-balanced cross-entropy, its weights drawn to zero by a prior.
+
+    The biases become the log shares of the labels, which undoes the balancing (Saerens et al. 2002) until calibration
+    fits them anew.
 
     Args:
         head: changed in place.
         states: ``[moments, dim]``, the tower's states, which stay as they are.
+        statistics: ``[moments, statistics]``.
         labels: ``[moments]`` int64, codes of ``INTENTS``.
-        decay: strength of the pull towards equal chances.
+        prior: precision of the weights, a Gaussian prior: the fewer moments there are, the more it says.
+        seed: of the hidden layer's first values.
     """
     head.requires_grad_(True)
-    head.mean.copy_(states.mean(dim=0))
-    head.deviation.copy_(states.std(dim=0).clamp(min=1e-4))
+    with torch.no_grad():
+        draws = torch.randn(head.hidden.weight.shape, generator=torch.Generator().manual_seed(seed))
+        head.hidden.weight.copy_(draws / max(1, statistics.shape[1]) ** 0.5)
+        head.hidden.bias.zero_()
+    read = torch.cat([states, statistics], dim=1)
+    head.mean.copy_(read.mean(dim=0))
+    # A number that never varied in training says nothing: divided by so much it stays silent if it varies later.
+    deviation = read.std(dim=0)
+    head.deviation.copy_(torch.where(deviation < 1e-4, torch.tensor(1e4), deviation))
+    counts = torch.bincount(labels, minlength=len(INTENTS)).float()
+    weight = torch.where(counts > 0, len(labels) / (counts > 0).sum() / counts.clamp(min=1), 0.0)
 
     def loss() -> Tensor:
-        return F.cross_entropy(head.scores(states), labels) + decay / 2 * head.linear.weight.square().sum()
+        fit = F.cross_entropy(head.scores(states, statistics), labels, weight=weight)
+        weights = (head.linear.weight, head.hidden.weight, head.out.weight)
+        return fit + prior / len(labels) / 2 * torch.stack([one.square().sum() for one in weights]).sum()
 
-    _minimise(list(head.linear.parameters()), loss)
+    _minimise(list(head.parameters()), loss)
+    head.temperature.fill_(1.0)
+    head.bias.copy_(_centred(((counts + 1) / (counts + 1).sum()).log()))
     head.known.fill_(True)
 
 
-def fit_temperature(head: IntentHead, states: Tensor, labels: Tensor) -> None:
-    """Fit the temperature on held-out moments: the one number that makes its chances honest (Guo et al. 2017)."""
+def calibrate_intents(head: IntentHead, states: Tensor, statistics: Tensor, labels: Tensor) -> None:
+    """Fit temperature and biases on held-out moments: the four numbers that make its chances honest.
+
+    Bias-corrected temperature scaling (Guo et al. 2017, Alexandari et al. 2020). Arguments as ``fit_intents``.
+    """
     with torch.no_grad():
-        scores = head.scores(states)
-    log_temperature = nn.Parameter(torch.zeros(()))
-    _minimise([log_temperature], lambda: F.cross_entropy(scores / log_temperature.exp(), labels))
+        scores = head.scores(states, statistics)
+    log_temperature, bias = nn.Parameter(torch.zeros(())), nn.Parameter(head.bias.clone())
+
+    def loss() -> Tensor:
+        # As if one moment of each intent were among them, so that one that never came keeps a finite bias.
+        fit = F.cross_entropy(scores / log_temperature.exp() + bias, labels, reduction="sum")
+        return (fit - F.log_softmax(bias, dim=0).sum()) / len(labels)
+
+    _minimise([log_temperature, bias], loss)
     head.temperature.copy_(log_temperature.detach().exp().clamp(0.05, 20.0))
+    head.bias.copy_(_centred(bias.detach()))
+
+
+def _centred(bias: Tensor) -> Tensor:
+    return bias - bias.mean()
 
 
 def _minimise(parameters: list[nn.Parameter], loss: Callable[[], Tensor]) -> None:
-    optimizer = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(parameters, max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()

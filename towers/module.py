@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
+from commerce.session_statistics import STATISTICS
 from learning.gather import gather, mean_of, share_of_mean
 from learning.metrics import NDCG
 from learning.optimizer import parameter_groups, warmup_cosine
@@ -113,14 +114,14 @@ class TwoTower(L.LightningModule):
             searches="searches" in settings["reads"],
         )
         # Fitted afterwards, on finished states; a parameter that never gets a gradient would make ranks wait for it.
-        self.intent = IntentHead(settings["dim"]).requires_grad_(False)
+        self.intent = IntentHead(settings["dim"], len(STATISTICS)).requires_grad_(False)
         self.log_scale = nn.Parameter(torch.tensor(-float(torch.tensor(settings["temperature"]).log())))
         self.register_buffer("residual", torch.zeros(known.items, dtype=torch.int64))
         self.ndcg = NDCG(10)
         self.catalogue: Catalogue | None = None
         self.item_texts: TunedTexts | None = None
         self.query_texts: TunedTexts | None = None
-        self.steps = 0
+        self.steps, self.rate = 0, 1.0
 
     def attach(self, catalogue: Catalogue, *, steps: int = 0) -> None:
         """Give the module what it looks up.
@@ -131,6 +132,15 @@ class TwoTower(L.LightningModule):
         """
         self.catalogue, self.steps = catalogue, steps
         self.residual.copy_(catalogue.items.residual)
+
+    def refine(self, steps: int, rate: float) -> None:
+        """Let the trainings to come be short and slow.
+
+        Args:
+            steps: of each, for the schedule.
+            rate: their peak learning rates as a share, in (0, 1], of those configured.
+        """
+        self.steps, self.rate = steps, rate
 
     def tune(self, items: TunedTexts, queries: TunedTexts) -> None:
         """Train the encoder of item and query texts along; it is one and the same in both."""
@@ -334,9 +344,9 @@ class TwoTower(L.LightningModule):
         encoder_rate = settings["lora_learning_rate" if settings["tuning"] == "lora" else "encoder_learning_rate"]
         groups = parameter_groups(
             self,
-            learning_rate=settings["learning_rate"],
+            learning_rate=self.rate * settings["learning_rate"],
             weight_decay=settings["weight_decay"],
-            rates={"item_texts.": encoder_rate},
+            rates={"item_texts.": self.rate * encoder_rate},
             exempt=("log_scale",),
         )
         optimizer = RowAdamW(groups, fused=True)

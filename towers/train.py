@@ -143,6 +143,7 @@ def train(
         num_sanity_val_steps=0,
         default_root_dir=str(scratch),
     )
+    module.train()  # Lightning leaves it as it is, and a round before left it in evaluation mode, without dropout
     trainer.fit(module, data, ckpt_path=str(resumed) if resumed.is_file() else None, weights_only=False)
     trainer.strategy.barrier()
     module.to("cpu")

@@ -74,6 +74,8 @@ VARIANTS: dict[str, tuple[tuple[str, ...], Callable[[], None] | None]] = {
     "pool not corrected": ((), _no_correction),
     "exact softmax": (("towers.negatives=all",), None),
     "a second round with mined negatives": (("towers.rounds=2",), None),
+    "the same at the first round's rate": (("towers.rounds=2", "towers.round_rate=1", "towers.round_epochs=12"), None),
+    "a second round without any": (("towers.rounds=2", "towers.mined_weight=0"), None),
     "actions unknown": ((), _without("action")),
     "times unknown": ((), _without("time")),
     "queries unknown": ((), _without("queries")),

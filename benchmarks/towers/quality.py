@@ -4,7 +4,8 @@
 
 Runs all stages up to embed for each seed (what is finished is not run again) and ranks every item for
 every test request under the config's own terms. With ``--against FOLDER`` of an earlier call, the paired difference to
-it, seed by seed, says whether a change helped.
+it, seed by seed, says whether a change helped. That call may be of an earlier commit's stages up to embed (run in a
+worktree of it, ``run.folder=FOLDER/seed-0``), as long as its requests are the same.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def main() -> None:
         print(f"seed {seed}:", ", ".join(f"{name} {value:.4f}" for name, value in row.items()))
         if told.against:
             other = Run(told.config, *told.overrides, f"run.folder={told.against / f'seed-{seed}'}", f"run.seed={seed}")
-            say_differences(towers_found(other)[0], found, users, int(seed))
+            before, before_users = towers_found(other)
+            refuse_others(before, before_users, found, users, told.against)
+            say_differences(before, found, users, int(seed))
     means = {name: float(np.mean([row[name] for row in values])) for name in values[0]}
     spread = {name: float(np.std([row[name] for row in values], ddof=1)) for name in values[0] if len(values) > 1}
     print("mean:", ", ".join(f"{name} {value:.4f}" for name, value in means.items()))
@@ -89,6 +92,19 @@ def open_test(run: Run) -> tuple[Terms, Chosen, np.ndarray]:
     depth = max(k for _, k in _MEASURES)
     terms = Terms(chosen.requests, histories, shop.available_from, shop.available_until, seen_by, depth)
     return terms, chosen, chosen.kept
+
+
+def refuse_others(before: Found, before_users: np.ndarray, after: Found, users: np.ndarray, folder: Path) -> None:
+    """Stop where two calls were not asked the same: users and relevant items must be alike, in their order."""
+    alike = np.array_equal(before_users, users) and all(
+        np.array_equal(getattr(before.relevant, name), getattr(after.relevant, name))
+        for name in ("offsets", "items", "gains")
+    )
+    if not alike:
+        raise SystemExit(
+            f"{folder} has other test requests ({len(before_users):,}, here {len(users):,}) or other relevant items; a "
+            "paired difference needs the same data and prepare settings on both sides"
+        )
 
 
 def say_differences(before: Found, after: Found, users: np.ndarray, seed: int) -> None:

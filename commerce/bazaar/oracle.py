@@ -64,7 +64,7 @@ class Oracle:
         self._catalogue = build_catalogue(config, self._streams)
         self._common = common_utility(self._catalogue, config)
         self._seller = config.seller_groups * SELLER_BONUS[self._catalogue.seller_group]
-        self._shopper = np.array([int(user[1:]) for user in user_ids], dtype=np.int64)
+        self._shopper = np.array([int(user[1:] or 0) for user in user_ids], dtype=np.int64)
         self._meaning = understand([*queries, ""])  # no query, code -1, is the last
 
     def rank(self, histories: Histories, requests: Requests, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

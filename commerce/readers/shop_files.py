@@ -12,7 +12,7 @@ from ibis.backends.duckdb import Backend
 
 from commerce.columns import ACTIONS
 from commerce.files import find_files, read_files
-from commerce.mapping import as_id, map_actions, overlooked_columns, rename_columns, require_columns
+from commerce.mapping import as_id, map_words, overlooked_columns, rename_columns, require_columns
 from commerce.raw import EVENT_TYPES, ITEM_TYPES, RELATION_TYPES, USER_TYPES, RawTables, with_columns
 from commerce.times import microseconds
 from configs.errors import InputError
@@ -82,7 +82,7 @@ def _events(table: ir.Table, data: DataConfig, notes: list[str]) -> ir.Table:
         if name in events.columns
     }
     time = microseconds(events, "timestamp", "events.timestamp", data.timezone, data.time_unit)
-    action = map_actions(events.action, data.actions, ACTIONS)
+    action = map_words(events.action, data.actions, ACTIONS, "data.actions", "an action")
     return with_columns(events.mutate(time=time, action=action, **ids, **numbers).drop("timestamp"), EVENT_TYPES)
 
 

@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from commerce.durable import write_atomic
-from pipeline.report import headline, intents, model_plots, people, plots, popularity, sources, training, variety
+from pipeline.report import (
+    chances,
+    headline,
+    intents,
+    model_plots,
+    people,
+    plots,
+    popularity,
+    rules,
+    sources,
+    training,
+    variety,
+)
 from pipeline.report.evidence import Measurement, Shop, open_measurements, open_shop
 from pipeline.report.figure import Figure
 from pipeline.report.index_choice import IndexChoice, read_index_choice
@@ -40,6 +52,8 @@ class Part:
     """Of the measures of what lists are made of, those that the run has."""
     made_of_differences: list[variety.Difference]
     sources: sources.Sources | None
+    prices: rules.Prices | None
+    """Of the shop's own rules."""
     verdict: training.Verdict | None
     people: list[people.Person]
     looks: dict[str, Style]
@@ -62,8 +76,12 @@ class Report:
     name: str
     parts: list[Part]
     calibrations: list[Figure]
+    chances: list[Figure]
+    """Of the probabilities that answers tell."""
     intent: dict[str, Any] | None
     """How well intents are foretold, as ``metrics.json`` has it."""
+    probe: list[dict[str, Any]]
+    """How well sensitive features can be read from user vectors, as ``metrics.json`` has it."""
     training: list[Figure]
     index: IndexChoice | None
 
@@ -99,7 +117,9 @@ def compose(run: RunFolder, evaluated: Path, seed: int) -> Report:
         calibrations=list(
             model_plots.calibration_figures(intents.read_calibrations(run, measurements[0].requests), confidence)
         ),
+        chances=list(chances.chance_figures(measurements[0].metrics, confidence)),
         intent=measurements[0].metrics.get("intent"),
+        probe=measurements[0].metrics.get("sensitive_probe", []),
         training=curves,
         index=read_index_choice(run),
     )
@@ -128,6 +148,7 @@ def _part(run: RunFolder, measurement: Measurement, shop: Shop, named: dict[int,
         made_of=made_of,
         made_of_differences=variety.variety_differences(metrics, made_of, listed),
         sources=sources.read_sources(metrics),
+        prices=rules.read_prices(metrics),
         verdict=training.read_verdict(run, measurement.protocol),
         people=people.describe_people(measurement, shop, named),
         looks=styles(measurement.systems),

@@ -15,14 +15,20 @@ from commerce.histories import Histories
 from commerce.metrics import Relevant
 from commerce.records import Requests, read_ranked, read_table
 from commerce.seen import drop_seen
+from configs.schema import TextConfig
 from pipeline.asked import WINDOW
+from pipeline.catalogue import sensitive_items
 from pipeline.run_folder import RunFolder
+from pipeline.search_terms import told_query_texts
 
 # As evaluate, retrieve and the gate name them; their own constants lie in modules that import torch.
 _MEASUREMENTS = (
     ("main", "metrics.json", "rankings", "test.parquet"),
     ("new_items", "metrics_new_items.json", "rankings_new_items", "test_new.parquet"),
 )
+
+RARE = "(words that few typed)"
+"""Stands for search terms that could tell who typed them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,9 @@ class Shop:
     titles: list[str]
     """By item code."""
     queries: list[str]
-    """Search terms by query code."""
+    """Search terms by query code; ``RARE`` where hardly anybody typed them."""
+    sensitive: NDArray[np.bool_] | None = None
+    """``[items]``: those of which nothing is told; None where no category is sensitive."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +78,14 @@ def open_shop(run: RunFolder) -> Shop:
     prepared = run.stage("prepare")
     items = pq.read_table(run.stage("ingest") / "items.parquet", columns=["item", "title"]).sort_by("item")
     titles = [title or f"item without a title ({code})" for code, title in enumerate(items["title"].to_pylist())]
+    settings = (run.manifest("prepare") or {}).get("settings", {})
+    least = settings.get("text", {}).get("terms_min_users", TextConfig().terms_min_users)
     return Shop(
         histories=Histories.open(prepared / "histories"),
         cuts=np.load(prepared / "cuts.npz")[WINDOW],
         titles=titles,
-        queries=pq.read_table(prepared / "queries.parquet").sort_by("query")["text"].to_pylist(),
+        queries=[text or RARE for text in told_query_texts(prepared, least)],
+        sensitive=sensitive_items(prepared),
     )
 
 

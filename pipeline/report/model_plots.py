@@ -21,49 +21,55 @@ _SIZE = 340
 def calibration_figures(found: Sequence[Calibration], confidence: float) -> Iterator[Figure]:
     """Draw a reliability diagram each: the share in which it happened over the probability given."""
     for calibration in found:
-        diagram = calibration.diagram
-        low, high = share_interval(diagram.happened, diagram.counts, confidence)
-        dots = go.Scatter(
-            x=diagram.given.tolist(),
-            y=diagram.happened.tolist(),
-            mode="lines+markers",
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": (high - diagram.happened).tolist(),
-                "arrayminus": (diagram.happened - low).tolist(),
-                "thickness": 1.6,
-                "width": 0,
-                "color": _COLOR,
-            },
-            marker={"size": 9, "color": _COLOR, "line": {"color": "#fff", "width": 1}},
-            line={"color": _COLOR, "width": 2},
-            text=[f"{count:,} requests" for count in diagram.counts],
-            hovertemplate="said %{x:.1%}, happened %{y:.1%}<br>%{text}<extra></extra>",
-        )
-        perfect = go.Scatter(
-            x=[0, 1], y=[0, 1], mode="lines", line={"color": FAINT, "dash": "dash", "width": 1.5}, hoverinfo="skip"
-        )
-        axis = {"range": [0, 1], "tickformat": ".0%", "dtick": 0.25}
-        rows = [
-            [f"{given:.1%}", f"{share:.1%} ({bottom:.1%} to {top:.1%})", f"{count:,}"]
-            for given, share, bottom, top, count in zip(
-                diagram.given, diagram.happened, low, high, diagram.counts, strict=True
-            )
-        ]
         title = "Likeliest intent" if calibration.name == LIKELIEST else f"Intent: {calibration.name}"
-        yield make_figure(
-            f"calibration-{calibration.name.replace(' ', '-')}",
-            f"{title}: calibration error {calibration.error:.3f} (chance alone: {calibration.by_chance:.3f})",
-            f"Reliability of the probability of the {calibration.name}: share in which it happened over what was said.",
-            [perfect, dots],
-            Table(["probability given", "share in which it happened", "requests"], rows),
-            height=_SIZE,
-            layout={
-                "xaxis": {**axis, "title": {"text": "probability given"}},
-                "yaxis": {**axis, "title": {"text": "share that happened"}},
-            },
+        name = f"calibration-{calibration.name.replace(' ', '-')}"
+        yield reliability_figure(name, title, calibration, confidence, "requests")
+
+
+def reliability_figure(name: str, title: str, calibration: Calibration, confidence: float, counted: str) -> Figure:
+    """Draw one reliability diagram; ``counted`` names what its bins hold."""
+    diagram = calibration.diagram
+    low, high = share_interval(diagram.happened, diagram.counts, confidence)
+    dots = go.Scatter(
+        x=diagram.given.tolist(),
+        y=diagram.happened.tolist(),
+        mode="lines+markers",
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": (high - diagram.happened).tolist(),
+            "arrayminus": (diagram.happened - low).tolist(),
+            "thickness": 1.6,
+            "width": 0,
+            "color": _COLOR,
+        },
+        marker={"size": 9, "color": _COLOR, "line": {"color": "#fff", "width": 1}},
+        line={"color": _COLOR, "width": 2},
+        text=[f"{count:,} {counted}" for count in diagram.counts],
+        hovertemplate="said %{x:.1%}, happened %{y:.1%}<br>%{text}<extra></extra>",
+    )
+    perfect = go.Scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": FAINT, "dash": "dash", "width": 1.5}, hoverinfo="skip"
+    )
+    axis = {"range": [0, 1], "tickformat": ".0%", "dtick": 0.25}
+    rows = [
+        [f"{given:.1%}", f"{share:.1%} ({bottom:.1%} to {top:.1%})", f"{count:,}"]
+        for given, share, bottom, top, count in zip(
+            diagram.given, diagram.happened, low, high, diagram.counts, strict=True
         )
+    ]
+    return make_figure(
+        name,
+        f"{title}: calibration error {calibration.error:.3f} (chance alone: {calibration.by_chance:.3f})",
+        f"Reliability of the probability of the {calibration.name}: share in which it happened over what was said.",
+        [perfect, dots],
+        Table(["probability given", "share in which it happened", counted], rows),
+        height=_SIZE,
+        layout={
+            "xaxis": {**axis, "title": {"text": "probability given"}},
+            "yaxis": {**axis, "title": {"text": "share that happened"}},
+        },
+    )
 
 
 def tower_figures(columns: dict[str, list[float | None]]) -> Iterator[Figure]:

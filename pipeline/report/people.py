@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from commerce.candidates import BLEND
 from commerce.columns import ACTIONS, DAY, MICROSECONDS, NO_ITEM, NO_QUERY
 from commerce.records import Requests, check_record
+from commerce.sensitive import tellable
 from pipeline.report.evidence import Measurement, Shop
 
 USERS = 20
@@ -154,7 +155,7 @@ def describe_people(measurement: Measurement, shop: Shop, named: dict[int, str])
 
 
 def _history(shop: Shop, user: int, end: int, moment: int) -> list[Event]:
-    last = shop.histories.events(user, end).last(_RECENT)
+    last = tellable(shop.histories.events(user, end), shop.sensitive).last(_RECENT)
     lines = []
     for item, action, time, query in zip(last.item, last.action, last.time, last.query, strict=True):
         terms = "" if query == NO_QUERY else shop.queries[query]
@@ -178,7 +179,8 @@ def _recommended(
     for rank, item in enumerate(ranked[:_SHOWN].tolist(), start=1):
         if item == NO_ITEM:
             break
-        ranks = dict(found.get(item, {}))
+        hidden = shop.sensitive is not None and shop.sensitive[item]
+        ranks = {} if hidden else dict(found.get(item, {}))
         blended = ranks.pop(BLEND, None)
         sources = sorted(ranks.items(), key=lambda pair: (pair[1], pair[0]))
         lines.append(Recommended(rank, shop.titles[item], sources, blended, item in relevant))
@@ -196,6 +198,7 @@ def _chosen(
     lines = [
         Chosen(shop.titles[item], gain, actions.get(gain, ""), place.get(item))
         for item, gain in zip(items.tolist(), gains.tolist(), strict=True)
+        if shop.sensitive is None or not shop.sensitive[item]
     ]
     return sorted(lines, key=lambda line: (-line.gain, line.rank or np.inf, line.title))
 

@@ -14,6 +14,33 @@ def warehouse():
     opened.disconnect()
 
 
+@pytest.fixture
+def label(warehouse):
+    """Return a function: histories and moments (the positions unless given) -> labels by rule, int8."""
+    import ibis
+    import pyarrow as pa
+
+    from commerce.intent import (
+        IntentRules,
+        fetch_labels,
+        history_events,
+        label_moments,
+        leaf_table,
+        moment_table,
+        session_marks,
+    )
+
+    def labels(histories, window, leaf, moments=None, substitutes=None, **rules):
+        if substitutes is not None:
+            pairs = np.array(substitutes, dtype=np.int32)
+            substitutes = ibis.memtable(pa.table({"item": pairs[:, 0], "other": pairs[:, 1]}))
+        marks = session_marks(history_events(histories, window), leaf_table(leaf), substitutes, IntentRules(**rules))
+        session, of, time = moments or (histories.session, window, histories.time)
+        return fetch_labels(warehouse, label_moments(moment_table(session, of, time), marks))
+
+    return labels
+
+
 @pytest.fixture(scope="session")
 def histories_of():
     """Return a function: events (user, item, action, time, session[, query]) -> Histories of ``users`` users."""

@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from commerce.intent import label_positions
 from commerce.leaks import LeakError, check_leaks
 from commerce.requests import lay_requests, single_moments
 from commerce.splits import WINDOWS, Split, ends_before
@@ -14,7 +13,7 @@ STARTS = {"ranker": 100, "validation": 200, "test": 300}
 
 
 @pytest.fixture
-def clean(histories_of):
+def clean(histories_of, label):
     """Arguments of a check that finds nothing: two users, who view and buy in every window."""
     histories = histories_of(
         [
@@ -27,7 +26,7 @@ def clean(histories_of):
     users = np.arange(2)
     split = Split({name: ends_before(histories, users, np.full(2, start)) for name, start in STARTS.items()}, STARTS)
     requests = lay_requests(histories, split, single_moments(split, 2), GAINS, np.zeros(2, dtype=bool), rolling=False)
-    labels = label_positions(histories, split.window_of(histories), np.zeros(40, dtype=np.int32))
+    labels = label(histories, split.window_of(histories), np.zeros(40, dtype=np.int32))
     always = (np.full(40, np.iinfo(np.int64).min), np.full(40, np.iinfo(np.int64).max))
     return {
         "histories": histories,
@@ -188,6 +187,20 @@ def test_a_label_that_looks_past_its_window(clean, histories_of):
         "1 intent labels look past their window:",
         f"label of user ann, item item-1, view {at(5)}; belongs to the ranker window, broke into the towers window",
     )
+
+
+def test_a_request_whose_label_is_from_beyond_its_window(clean):
+    requests, histories = clean["requests"], clean["histories"]
+    # Each request stands at its window's start, in the session of the events after it: a label is right there.
+    session = histories.session[requests.history_end]
+    right = replace(requests, session=session, intent=np.full(6, 2, dtype=np.int8))
+    check_leaks(**{**clean, "requests": right})
+    # The session that the ranker's requests are said to be in goes on in the validation window alone.
+    moved = replace(right, session=np.where(right.window == "ranker", session + 1, session))
+    with pytest.raises(LeakError, match="2 requests have an intent label from beyond their window"):
+        check_leaks(**{**clean, "requests": moved})
+    with pytest.raises(LeakError, match="6 requests have an intent label from beyond their window"):
+        check_leaks(**{**clean, "requests": replace(right, session=session * 0 - 1)})
 
 
 def test_events_out_of_order(clean):

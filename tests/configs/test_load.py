@@ -63,7 +63,8 @@ def test_every_shipped_config_loads_and_opens_with_its_command(path):
     config = load_config(path)
     assert config.run.name == path.stem
     assert path.read_text().startswith("#")
-    assert f"mercato run configs/{path.name}" in path.read_text()
+    verbs = ("run", "relevance")
+    assert any(f"mercato {verb} configs/{path.name}" in path.read_text() for verb in verbs)
 
 
 def test_what_is_printed_loads_again(file, tmp_path):
@@ -149,6 +150,7 @@ def test_groups_of_items_are_named_among_the_declared_features(file):
         ("towers.strategy=dpp", "towers.strategy must be auto, ddp or ddp_find_unused_parameters_true, got 'dpp'"),
         ("towers.accelerator=gpus", "did you mean gpu"),
         ("towers.rounds=0", "towers.rounds must be at least 1, got 0"),
+        ("towers.round_rate=0", "towers.round_rate must be above 0, got 0"),
         ("towers.popular_power=0", "towers.popular_power must be above 0, got 0"),
         ("towers.chunk_users=-1", "towers.chunk_users must be at least 0, got -1"),
     ],
@@ -156,3 +158,13 @@ def test_groups_of_items_are_named_among_the_declared_features(file):
 def test_nonsense_about_negatives_and_ranks_is_refused(setting, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
         load_config("bazaar", [setting])
+
+
+def test_an_order_by_value_needs_probabilities_and_a_log(file):
+    for overrides, said in (
+        (["rank.value=profit"], "rank.value must be"),
+        (["rank.value=bid", "rank.probabilities=false"], "set rank.probabilities=true"),
+        (["rank.value=bid", "data.events=none", "data.items=items.csv"], "data.events is none"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            load_config(file, overrides)

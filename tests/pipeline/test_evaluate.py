@@ -1,6 +1,7 @@
 """The stage on a shop of six users and eight items, all of whose files are written here."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from math import log2
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.evaluate import evaluate
 from pipeline.evaluate_ranking import evaluate_ranking
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
+from pipeline.user_hashes import hashed
 
 USERS, ITEMS = 6, 8
 PURCHASE = 5
@@ -167,7 +169,8 @@ def test_whom_to_rank_for_is_written(run):
     run.evaluate()
     header, first, *rest = (run.root / ".evaluate.tmp" / "requests.csv").read_text().splitlines()
     assert header == "request_id,user_id,timestamp,query"
-    assert first == "20,u0,1970-04-11T00:00:00.000000Z,"
+    # Prediction files name nobody: the user is under the keyed hash.
+    assert first == f"20,{hashed(os.environ['MERCATO_HASH_KEY'].encode(), 'u0')},1970-04-11T00:00:00.000000Z,"
     assert len(rest) == USERS - 1
 
 

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from configs.errors import InputError
 from configs.schema import Config, DataConfig, RunConfig
+from pipeline.forget import forget_user
 from pipeline.stage import run_stages
 
 EVENTS = """\
@@ -89,6 +90,32 @@ def test_bad_rows_go_to_quarantine_and_are_told(shop):
     assert said[0].startswith("events: 2 of 6 rows put aside: 1 item not in items (first: row 5), 1 unparsable")
 
 
+def test_the_shops_own_intent_labels_come_in_as_codes(shop):
+    words = {"calm": "browse", "keen": "buy"}
+    events = EVENTS + "bo,2024-01-02T11:00:00Z,view,tea,,s1,keen\nbo,2024-01-02T11:01:00Z,view,tea,,s1,compare\n"
+    _, folder = shop(events, event_intent="mood", intents=words)
+    assert rows(folder, "events", "row", "intent") == [(3, None), (0, 0), (4, 2), (5, 1), (1, None), (2, None)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (
+            {"event_intent": "mood"},
+            r"unknown intent 'calm' \(1 rows, first: row 0\); ours are browse, compare, buy; map .* data.intents",
+        ),
+        ({"event_intent": "moods"}, "no column moods; did you mean mood"),
+        (
+            {"event_intent": "mood", "intents": {"calm": "brows"}},
+            "data.intents.calm=brows: brows is not an intent; did you mean browse",
+        ),
+    ],
+)
+def test_intent_labels_that_are_not_known_stop_the_run(shop, settings, why):
+    with pytest.raises(InputError, match=why):
+        shop(**settings)
+
+
 def test_too_many_bad_rows_stop_the_run_and_leave_no_stage(shop, tmp_path):
     with pytest.raises(InputError, match=r"1 of 3 rows put aside: 1 item_id again .*at most 1\.0% is allowed"):
         shop(items=ITEMS + "tea,Tea again\n")
@@ -141,3 +168,28 @@ def test_what_stops_the_run_is_one_sentence_and_a_non_zero_exit(tmp_path, change
     assert isinstance(result.exception, InputError)
     assert message in str(result.exception)
     assert result.exit_code != 0
+
+
+def test_a_blocked_item_is_never_available_and_a_changed_list_is_read_again(shop, tmp_path):
+    (tmp_path / "blocked.txt").write_text("tea\nunheard of\n")
+    _, folder = shop(blocked="blocked.txt")
+    never = np.iinfo(np.int64).min
+    assert rows(folder, "items", "item_id", "available_until") == [("pot", None), ("tea", never)]
+    (tmp_path / "blocked.txt").write_text("\n")
+    said, folder = shop(blocked="blocked.txt")
+    assert "skipped" not in said[0]
+    assert rows(folder, "items", "item_id", "available_until") == [("pot", None), ("tea", None)]
+
+
+def test_a_list_of_blocked_items_that_is_not_there_is_refused(shop):
+    with pytest.raises(InputError, match=r"data.blocked=nowhere.txt.*no file"):
+        shop(blocked="nowhere.txt")
+
+
+def test_who_was_forgotten_is_left_out_of_events_and_users(shop, tmp_path, monkeypatch):
+    monkeypatch.setenv("MERCATO_HASH_KEY", "key-of-the-tests")
+    forget_user(tmp_path / "run", "bo", absent=True)
+    said, folder = shop()
+    assert rows(folder, "user_ids") == [(0, "al"), (1, "zoe")]
+    assert {user for (user,) in rows(folder, "events", "user")} == {0}
+    assert any("1 users of the log were forgotten" in line for line in said)

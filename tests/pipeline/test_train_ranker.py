@@ -135,6 +135,7 @@ def build_config(run, **ranking):
     config.run.name, config.run.folder = "made-up", str(run.root)
     config.retrieval.sources, config.retrieval.candidates = ["vectors"], KEPT
     config.evaluate.bootstrap = 200
+    config.rank.probabilities = False  # these runs have no log; tests/pipeline/test_exposures.py has one
     settings = {"depth": 10, "list_length": 8, "width": 8, "precision": "fp32", "epochs": 1}
     for name, value in ({"encoder": str(run.root / "encoder")} | settings | ranking).items():
         setattr(config.ranking, name, value)
@@ -224,6 +225,43 @@ def test_a_depth_beyond_the_lists_reorders_whole_lists(planted, tmp_path):
     run_stage(scratch, deep, "train-ranker", train_ranker)
     lines, _ = run_stage(scratch, deep, "rank", rank)
     assert f"{USERS} lists are shorter than ranking.depth" in lines[0]
+
+
+def beside(run, folder):
+    """A run folder with the same lists and no ranker yet."""
+    for name in ("prepare", "embed", "retrieve"):
+        (folder / name).symlink_to(run.root / name)
+    return RunFolder(folder)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"attention": "full", "tuning": "lora", "loss": "lambdarank", "context_tokens": 40},
+        {"attention": "full", "tuning": "frozen_lower", "context_tokens": 40},
+        {"tuning": "lora"},
+    ],
+)
+def test_every_attention_tuning_and_loss_finds_what_was_planted(planted, tmp_path, settings):
+    scratch = beside(planted[0], tmp_path)
+    config = build_config(planted[0], **settings)
+    run_stage(scratch, config, "train-ranker", train_ranker)
+    gate = json.loads((tmp_path / "train-ranker/gate.json").read_text())
+    assert gate["shipped"]
+    assert gate["attention"] == config.ranking.attention
+    lines, _ = run_stage(scratch, config, "rank", rank)
+    assert "the first 10 re-ordered" in lines[0]
+
+
+def test_a_training_without_any_spread_is_stopped_and_the_blended_order_ships(planted, tmp_path, monkeypatch):
+    monkeypatch.setattr("ranking.collapse.LEAST_SPREAD", 1e6)  # as if all scores were one
+    monkeypatch.setattr("ranking.collapse.PATIENCE", 2)
+    lines, folder = run_stage(
+        beside(planted[0], tmp_path), build_config(planted[0], tokens_per_batch=200), "train-ranker", train_ranker
+    )
+    assert "the blended order ships: training collapsed and was stopped at step 2" in lines[0]
+    assert not (folder / "ranker.ckpt").exists()
+    assert not json.loads((folder / "gate.json").read_text())["shipped"]
 
 
 def test_a_disabled_ranker_says_so(planted, tmp_path):

@@ -40,8 +40,7 @@ def pair_tokenizer():
     return PairTokenizer(build_tokenizer(), context_tokens=8, item_tokens=5)
 
 
-@pytest.fixture
-def ranker():
+def build_ranker(attention):
     """A two-layer ranker with random weights, in evaluation mode."""
     torch.manual_seed(0)
     config = build_config()
@@ -57,8 +56,22 @@ def ranker():
         head_learning_rate=1e-2,
         weight_decay=0.01,
         steps=10,
+        attention=attention,
+        join=(1, []),
         weights=empty_encoder(config),
     ).eval()
+
+
+@pytest.fixture
+def ranker():
+    """Reads each text once."""
+    return build_ranker("context_once")
+
+
+@pytest.fixture
+def full_ranker():
+    """Reads candidates together with their context."""
+    return build_ranker("full")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import numpy as np
 from ranking.batches import TrainingBatches, lay, make_batch
 
 
-def test_a_batch_holds_each_item_once_and_says_where_it_stands(describe):
+def test_a_batch_holds_each_item_once_and_says_where_it_stands(ranker, describe):
     examples = describe([[2, 0], [0, -1]], ["red", "blue hat"])
     batch = make_batch(examples, np.array([0, 1]), np.array([[1, 0], [1, 0]], np.float32))
     # [CLS] red [SEP] and [CLS] blue hat [SEP]; the items red shoe and hat.
@@ -12,7 +12,7 @@ def test_a_batch_holds_each_item_once_and_says_where_it_stands(describe):
     assert batch.item_ids.tolist() == [[2, 5, 7, 3], [2, 8, 3, 0]]
     assert batch.places.tolist() == [[1, 0], [0, 0]]
     assert batch.kept.tolist() == [[True, True], [True, False]]
-    assert examples.lengths.tolist() == [3 + 3 + 4, 4 + 4]
+    assert ranker.cross_encoder.training_tokens(examples).tolist() == [3 + 3 + 4, 4 + 4]
 
 
 def test_some_of_the_examples_are_those(describe):
@@ -22,22 +22,25 @@ def test_some_of_the_examples_are_those(describe):
     assert lay(some.contexts, np.array([0, 1]))[0].tolist() == lay(examples.contexts, np.array([2, 0]))[0].tolist()
 
 
-def test_an_epoch_has_every_list_once_within_the_budget(describe):
+def test_an_epoch_has_every_list_once_within_the_budget(ranker, describe):
     draw = np.random.default_rng(0)
     items = draw.integers(0, 3, (200, 4))
     items[draw.random((200, 4)) < 0.3] = -1
     examples = describe(np.sort(items)[:, ::-1], ["red " * n for n in draw.integers(1, 9, 200)])
-    batches = TrainingBatches(examples, np.zeros(items.shape, np.float32), tokens_per_batch=64, seed=3)
+    tokens = ranker.cross_encoder.training_tokens(examples)
+    gains = np.zeros(items.shape, np.float32)
+    batches = TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=64, seed=3)
     rows = batches.rows(0)
     assert sorted(np.concatenate(rows).tolist()) == list(range(200))
-    assert all(examples.lengths[batch].max() * len(batch) <= 64 for batch in rows)
+    assert all(tokens[batch].max() * len(batch) <= 64 for batch in rows)
 
 
 def test_seed_and_epoch_alone_decide_the_order(describe):
     examples = describe([[0]] * 50, ["red"] * 50)
 
     def build():
-        return TrainingBatches(examples, np.zeros((50, 1), np.float32), tokens_per_batch=40, seed=3)
+        gains, tokens = np.zeros((50, 1), np.float32), np.full(50, 7)
+        return TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=40, seed=3)
 
     first, again = build(), build()
     seen = [[batch.context_ids.shape for batch in first] for _ in range(2)]

@@ -35,6 +35,6 @@ def test_measuring_changes_neither_weights_nor_the_random_state(ranker, describe
     assert all(parameter.grad is None for parameter in ranker.parameters())
 
 
-def test_reading_counts_each_context_and_item_once_and_a_token_a_candidate(describe):
+def test_reading_counts_each_context_and_item_once_and_a_token_a_candidate(ranker, describe):
     # [CLS] red [SEP] twice; the items red shoe (4 tokens) and hat (3); three candidates.
-    assert reading_tokens(describe([[0, 2], [2, -1]], ["red", "red"])) == 2 * 3 + (4 + 3) + 3
+    assert reading_tokens(ranker, describe([[0, 2], [2, -1]], ["red", "red"])) == 2 * 3 + (4 + 3) + 3

@@ -80,7 +80,7 @@ def test_the_order_of_candidates_changes_no_score(ranker, describe):
 
 
 def test_the_texts_are_read(ranker, describe):
-    torch.nn.init.normal_(ranker.cross_encoder.text.weight, std=10)  # silent until it has learned something
+    torch.nn.init.normal_(ranker.cross_encoder.heads.text.weight, std=10)  # silent until it has learned something
     scores = scores_of(ranker, describe([[0, 1], [0, 1]], ["red shoe", "blue hat"]))
     assert scores[0, 0] != pytest.approx(scores[0, 1], abs=1e-4)  # the item's
     assert (scores[0, 0] - scores[0, 1]) != pytest.approx(scores[1, 0] - scores[1, 1], abs=1e-7)  # with the context's
@@ -93,9 +93,9 @@ def test_each_intent_has_its_own_head(ranker, describe):
 
 
 def test_features_are_standardised_and_one_that_never_varied_says_nothing(ranker, describe):
-    ranker.cross_encoder.standardise(torch.tensor([[10.0, 7.0], [30.0, 7.0]]))
-    assert ranker.cross_encoder.feature_mean.tolist() == [20.0, 7.0]
-    assert float(ranker.cross_encoder.feature_scale[0]) == 10.0
+    ranker.cross_encoder.heads.standardise(torch.tensor([[10.0, 7.0], [30.0, 7.0]]))
+    assert ranker.cross_encoder.heads.feature_mean.tolist() == [20.0, 7.0]
+    assert float(ranker.cross_encoder.heads.feature_scale[0]) == 10.0
     usual, odd = (scores_of(ranker, describe([[0]], ["red"], [[[20.0, two]]]))[0, 0] for two in (7.0, 99.0))
     assert usual == pytest.approx(odd, abs=1e-6)
 
@@ -103,7 +103,7 @@ def test_features_are_standardised_and_one_that_never_varied_says_nothing(ranker
 def test_the_exported_graph_scores_as_torch(ranker, describe, tmp_path):
     import onnxruntime
 
-    torch.nn.init.normal_(ranker.cross_encoder.text.weight)
+    torch.nn.init.normal_(ranker.cross_encoder.heads.text.weight)
     draw = np.random.default_rng(1)
     examples = describe([[0, 1, 2]], ["query : red"], draw.normal(size=(1, 3, 2)), [[0.2, 0.3, 0.5]])
     names = ["context_ids", "context_mask", "item_ids", "item_mask", "features", "intent"]
@@ -139,8 +139,8 @@ def test_lists_of_too_many_items_are_scored_in_blocks(ranker, describe, monkeypa
 def test_numbers_alone_are_what_an_untrained_text_layer_leaves(ranker, describe):
     examples = describe([[0, 1]], ["red"], np.arange(4.0).reshape(1, 2, 2))
     with torch.no_grad():
-        ranker.cross_encoder.text.weight.zero_()
-        ranker.cross_encoder.text.bias.zero_()
+        ranker.cross_encoder.heads.text.weight.zero_()
+        ranker.cross_encoder.heads.text.bias.zero_()
     assert score_numbers(ranker, examples) == pytest.approx(scores_of(ranker, examples), abs=1e-6)
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ranking.batches import TrainingBatches
-from ranking.module import Ranker, _listed
+from ranking.cross_encoder import _listed
+from ranking.module import Ranker
 from ranking.rerank import score_lists
 
 QUIET = {
@@ -25,7 +26,13 @@ def lesson(describe):
 
 
 def fit(ranker, examples, gains, epochs, tokens_per_batch=120):
-    batches = TrainingBatches(examples, gains, tokens_per_batch=tokens_per_batch, seed=0)
+    batches = TrainingBatches(
+        examples,
+        gains,
+        tokens=ranker.cross_encoder.training_tokens(examples),
+        tokens_per_batch=tokens_per_batch,
+        seed=0,
+    )
     ranker.steps = epochs * len(batches.rows(0))
     torch.manual_seed(0)
     ranker.train()
@@ -74,7 +81,7 @@ def test_biases_and_norms_are_exempt_from_decay_and_the_language_model_is_slow(r
 
 def test_a_score_that_is_no_number_is_refused(ranker, describe):
     with torch.no_grad():
-        ranker.cross_encoder.heads.bias.fill_(float("nan"))
+        ranker.cross_encoder.heads.by_intent.bias.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="gave no number for some candidate in 2 of 2 lists"):
         score_lists(ranker, describe([[0], [1]], ["red", "red"]), tokens_per_batch=100, precision="fp32")
 

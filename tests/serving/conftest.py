@@ -25,6 +25,7 @@ retrieval: {sources: [vectors, associations, tastes, repeats, popularity, lexica
 towers: {dim: 16, layers: 1, heads: 2, history_length: 20, max_epochs: 1}
 ranking: {layers: 1, depth: 8, context_tokens: 24, item_tokens: 12, precision: fp32}
 evaluate: {bootstrap: 20}
+export: {precision: fp32}
 """
 STAGES = ("ingest", "prepare", "adapt", "train-towers", "embed", "index", "retrieve")
 
@@ -81,7 +82,26 @@ def tiny_shop(shop_config):
     run.run(*STAGES, say=lambda line: None)
     _ship_a_reranker(run)
     interval = {"value": 0.1, "low": 0.05, "high": 0.15}
-    measured = {"format": 1, "systems": {"mercato": {"ndcg@10": interval}}, "paired": {}, "segments": {}}
+    measured = {
+        "format": 1,
+        "dataset": "shop",
+        "split": "time",
+        "targets": {"purchase": 1.0},
+        "window": {"from": "2026-01-01", "until": "2026-01-08"},
+        "filter_seen": False,
+        "repeats": "allowed",
+        "requests": 10,
+        "users": 5,
+        "items": 90,
+        "catalogue": 90,
+        "seed": 1,
+        "hardware": "none",
+        "intervals": {"confidence": 0.95, "resamples": 20, "over": "users"},
+        "systems": {"mercato": {"ndcg@10": interval, "recall@10": interval}},
+        "paired": {},
+        "segments": {"user: new": {"mercato": {"ndcg@10": interval}}},
+        "segment_sizes": {"user: new": {"requests": 2, "users": 1}},
+    }
     (run.folder / "metrics.json").write_text(json.dumps(measured))
     return run
 
@@ -147,6 +167,7 @@ def _ship_a_reranker(run):
         "context_tokens": ranking.context_tokens,
         "item_tokens": ranking.item_tokens,
         "features": list(inputs.features),
+        "reads": sorted(inputs.reads),
         "sources": list(inputs.sources),
     }
     (folder / "gate.json").write_text(json.dumps(gate))

@@ -9,9 +9,10 @@ import pytest
 
 from commerce.records import read_table
 from configs.schema import ExportConfig
-from pipeline.export import export, user_key
+from pipeline.export import export
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
+from pipeline.user_hashes import user_key
 from serving.requests import Event
 from serving.runtime import Runtime
 from serving.user_keys import KEY_FILE
@@ -139,10 +140,10 @@ def test_the_plain_export_is_read_with_fifteen_lines(exported):
 
 def test_a_key_is_made_once_where_the_environment_has_none(tmp_path, monkeypatch):
     monkeypatch.delenv("MERCATO_HASH_KEY")
-    key, said = user_key(ExportConfig(), tmp_path)
+    key, said = user_key("MERCATO_HASH_KEY", tmp_path)
     assert str(tmp_path / KEY_FILE) in said[0]
     assert os.stat(tmp_path / KEY_FILE).st_mode & 0o777 == 0o600
-    again, said = user_key(ExportConfig(), tmp_path)
+    again, said = user_key("MERCATO_HASH_KEY", tmp_path)
     assert (again, said) == (key, [])
     assert len(key) == 64
 
@@ -160,3 +161,60 @@ def test_a_bundle_may_leave_users_out(exported, shop, monkeypatch):
     answer = runtime.recommend("u000001", k=3)
     assert answer.notes == ("the bundle holds no users: answered as for somebody new",)
     assert runtime.recommend("u000001", events=[Event("view", 1, runtime.item_id(0))], k=3).user_known
+
+
+KILLED_AT_RANDOM = """
+import json, os, random, signal, sys, time
+from dataclasses import replace
+
+exec(sys.argv[1].split("MOMENTS")[0])  # the imports, and exports without making graphs
+from serving.manifest import bundle_id
+import numpy as np
+
+
+def start(name):
+    child = os.fork()
+    if not child:
+        try:
+            config = replace(run.config, run=replace(run.config.run, name=name))
+            pipeline.export.export(Work(config, root, root.open_temporary("export"), "export", "k"))
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return child
+
+
+bundle, plain = run.folder / "bundle", run.folder / "plain"
+began = time.monotonic()
+assert os.waitpid(start("first"), 0)[1] == 0
+taken = time.monotonic() - began
+random.seed(0)
+former = "first"
+for number in range(ROUNDS):
+    child = start(f"export {number}")
+    time.sleep(random.uniform(0, 1.1) * taken)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    manifest = read_manifest(bundle)
+    check_files(bundle, manifest)
+    assert manifest["name"] in (former, f"export {number}"), (manifest["name"], former, number)
+    assert len(manifest["golden"]) == 60
+    assert len(np.load(plain / "vectors.npy")) == 90
+    print("new" if manifest["name"] != former else "former", flush=True)
+    former = manifest["name"]
+"""
+
+
+@pytest.mark.slow
+def test_killed_fifty_times_while_exporting_the_bundle_is_the_former_or_the_new_one(exported, shop, shop_config):
+    code = KILLED_AT_RANDOM.replace("ROUNDS", "50").replace("sys.argv[1]", "KILLED")
+    script = f"KILLED = {KILLED!r}\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *shop_config, f"run.folder={shop}"], capture_output=True, text=True
+    )
+    states = done.stdout.split()
+    assert len(states) == 50, done.stderr
+    assert {*states} == {"former", "new"}
+    assert verify(shop / "bundle").golden.requests == 60
+    assert {path.name for path in shop.glob(".*")} <= {".bundle.tmp", ".plain.tmp", ".bundle.old", ".plain.old"}

@@ -96,3 +96,17 @@ def test_a_short_key_is_refused(monkeypatch):
     monkeypatch.setenv("A_KEY", "short")
     with pytest.raises(UserKeyError, match="A_KEY has 5 bytes, but at least 16"):
         key_from("A_KEY")
+
+
+def test_who_was_forgotten_is_left_out(tmp_path):
+    write_users(tmp_path / "users", ["ann", "", "bob"], KEY, histories([2, 0, 3]), features(3))
+    users = StoredUsers.open(tmp_path / "users", KEY)
+    assert len(users.keys.digests) == 2
+    assert users.find("", moment=10_000) is None
+    assert users.find("bob", moment=10_000)[0].item.tolist() == [20, 21, 22]
+
+
+def test_query_codes_can_be_taken_out(tmp_path):
+    log = Histories(**{**vars(histories([3])), "query": np.array([0, 1, -1], np.int32)})
+    write_users(tmp_path / "users", ["ann"], KEY, log, features(1), np.array([-1, 1], np.int32))
+    assert StoredUsers.open(tmp_path / "users", KEY).find("ann", moment=10_000)[0].query.tolist() == [-1, 1, -1]

@@ -68,6 +68,15 @@ def test_a_loss_that_is_no_number_stops_training_before_it_is_kept(small, tmp_pa
     assert all(torch.isfinite(weights).all() for weights in kept["state_dict"].values())
 
 
+def test_a_module_handed_over_in_evaluation_mode_is_trained_with_dropout_all_the_same(small, tmp_path):
+    """As the one that a round before leaves behind is."""
+    curves = []
+    for mode in (True, False):
+        module, data, settings = small(dropout=0.3, max_epochs=1)
+        curves.append(train(module.train(mode), data, settings, 0, _folder(tmp_path / str(mode))).curve)
+    assert curves[0] == curves[1]
+
+
 def test_training_stops_when_nothing_better_comes(small, tmp_path):
     module, data, settings = small(max_epochs=50, patience=2, learning_rate=1e-30)
     best = train(module, data, settings, 0, tmp_path)

@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 
+import ibis
 import numpy as np
 import pytest
 
@@ -8,7 +9,15 @@ from commerce.bazaar.queries import text_of
 from commerce.bazaar.whole import Shop, open_shop, session_key
 from commerce.columns import ACTION_CODES, NO_QUERY
 from commerce.histories import Histories
-from commerce.intent import label_moments
+from commerce.intent import (
+    IntentRules,
+    fetch_labels,
+    history_events,
+    label_moments,
+    leaf_table,
+    moment_table,
+    session_marks,
+)
 from commerce.records import Requests
 from commerce.requests import lay_requests
 from commerce.splits import WINDOWS, Moments, split_by_time
@@ -71,14 +80,10 @@ def labels(asked: Asked):
     """Return the rule's label of every request."""
     window = np.zeros(len(asked.histories.item), dtype=np.int8)
     requests = asked.requests
-    return label_moments(
-        asked.histories,
-        window,
-        asked.shop.catalogue.leaf.astype(np.int32),
-        requests.session,
-        np.zeros(len(requests), dtype=np.int8),
-        requests.time,
-    )
+    leaves = leaf_table(asked.shop.catalogue.leaf.astype(np.int32))
+    marks = session_marks(history_events(asked.histories, window), leaves, None, IntentRules())
+    moments = moment_table(requests.session, np.zeros(len(requests), dtype=np.int8), requests.time)
+    return fetch_labels(ibis.duckdb.connect(), label_moments(moments, marks))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class BundleModel(PythonModel):
-    """Answers a data frame of requests: columns ``user``, and optionally ``query`` and ``k``."""
+    """Answers a data frame of requests: columns ``user``, ``query`` and ``k``, each optional."""
 
     def load_context(self, context: Any) -> None:
         """Open the bundle that lies among the model's artifacts."""
@@ -34,7 +34,10 @@ class BundleModel(PythonModel):
         return [self._answer(row) for row in rows]
 
     def _answer(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        answer = self.runtime.recommend(str(row["user"]), query=str(row.get("query", "")), k=int(row.get("k", 10)))
+        user = str(row.get("user", "")) or None  # nobody: asked as a visitor without a history
+        answer = self.runtime.recommend(
+            user, events=None if user else (), query=str(row.get("query", "")), k=int(row.get("k", 10))
+        )
         return [
             {"item_id": item.item_id, "score": item.score, "reasons": [str(reason) for reason in item.reasons]}
             for item in answer.items

@@ -5,7 +5,7 @@ import pytest
 
 from configs.errors import InputError
 from pipeline.provenance import git_commit, versions
-from pipeline.registry import ALIAS, Record, Registry, metric_name
+from pipeline.registry.registration import ALIAS, Record, Registry, metric_name
 
 mlflow = pytest.importorskip("mlflow")
 

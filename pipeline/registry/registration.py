@@ -1,30 +1,23 @@
-"""The experiment log and model registry: what a run was, how well it went, and its bundle as a model version."""
+"""What a run was and how well it went as an MLflow run, and its bundle as a version of a registered model."""
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlparse
-
-from configs.errors import InputError
-
-# Read when MLflow is imported: no telemetry, and no log lines and progress bars between those of the stages.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
-from mlflow import MlflowClient
+import pandas as pd
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
+from pipeline.registry.tracking import experiment_id, open_tracking
+
 ALIAS = "candidate"
-"""Alias that moves to each newly registered version; who takes it live is the serving team's decision."""
+"""Alias that moves to each newly registered version; ``mercato promote`` asks whether it may become the champion."""
 _KEY_TAG = "mercato.key"
 _BATCH = 100
 """MLflow's limit of parameters in one call; a metrics call takes ten times as many."""
@@ -32,12 +25,14 @@ _LONGEST_PARAM = 6000
 _SIGNATURE = ModelSignature(
     Schema(
         [
-            ColSpec("string", "user"),
+            ColSpec("string", "user", required=False),
             ColSpec("string", "query", required=False),
             ColSpec("long", "k", required=False),
         ]
     )
 )
+_EXAMPLE = pd.DataFrame({"user": [""], "query": ["green tea"], "k": [5]})
+"""A request of nobody: MLflow stores it with the model, so it names no user."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class Record:
     """Name to (step, value) pairs."""
     tags: Mapping[str, str]
     files: Sequence[Path]
-    """Put under the run's artifacts."""
+    """Put under the run's artifacts; a folder with all that is in it."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +68,10 @@ class Registry:
         """Open the tracking server or database, making a local database and the experiment where needed.
 
         Raises:
-            InputError: if ``uri`` names a folder: MLflow's file store is no longer supported.
+            InputError: if ``uri`` names a folder.
         """
-        location = _local_artifacts(uri)
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
-        self._client = MlflowClient()
-        known = self._client.get_experiment_by_name(experiment)
-        self._experiment = known.experiment_id if known else self._client.create_experiment(experiment, location)
+        self._client = open_tracking(uri, make=True)
+        self._experiment = experiment_id(self._client, uri, experiment)
 
     def register(self, record: Record, bundle: Path, model: str) -> Registered:
         """Log ``record`` as a run, its ``bundle`` as a version of ``model``, and point the alias at that version."""
@@ -90,13 +81,14 @@ class Registry:
             self._log(run.info.run_id, record)
             code = Path(__file__).with_name("registered_model.py")
             with warnings.catch_warnings():
-                # MLflow asks for an input example, which it would run; the golden requests do that better.
+                # MLflow warns of integer columns that may lack values; an empty k means the default here.
                 warnings.simplefilter("ignore", UserWarning)
                 info = mlflow.pyfunc.log_model(
                     name="bundle",
                     python_model=str(code),
                     artifacts={"bundle": str(bundle)},
                     signature=_SIGNATURE,
+                    input_example=_EXAMPLE,
                     pip_requirements=["mercato"],
                     registered_model_name=model,
                 )
@@ -127,18 +119,3 @@ class Registry:
 def metric_name(name: str) -> str:
     """Return ``name`` with the one character of ours that MLflow refuses written out: ``ndcg@10``, ``ndcg_at_10``."""
     return name.replace("@", "_at_")
-
-
-def _local_artifacts(uri: str) -> str | None:
-    """Return where a local database keeps its artifacts (beside it), None for a server, which knows by itself."""
-    scheme = urlparse(uri).scheme
-    if scheme in ("", "file"):
-        raise InputError(
-            f"tracking.uri is {uri!r}, a folder, but MLflow no longer keeps experiments in folders; "
-            "use a database such as sqlite:///runs/mlflow.db or the http address of a tracking server"
-        )
-    if scheme != "sqlite":
-        return None
-    database = Path(uri.removeprefix("sqlite:///")).resolve()
-    database.parent.mkdir(parents=True, exist_ok=True)
-    return (database.parent / "mlflow-artifacts").as_uri()
