@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,19 +42,19 @@ class GradedBatch(NamedTuple):
     weights: Tensor
 
 
-class PairScorer(nn.Module):
+class PairScorer(nn.Module, ABC):
     """A model that knows the texts of all pairs, learns from some of them and scores others."""
 
     encoder: TextEncoder
     """The language model in it."""
 
+    @abstractmethod
     def loss(self, batch: GradedBatch) -> Tensor:
         """Return the mean loss of a step in nats, a scalar with gradient."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, rows: NDArray[np.int64], precision: str) -> NDArray[np.float32]:
         """Return the scores of some pairs, ``[rows]``, in evaluation mode and without gradient."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
