@@ -50,7 +50,8 @@ class Choice:
 
 def told(models: dict[str, Any]) -> list[str]:
     """Return in words what was chosen, from the manifest's ``models``."""
-    return [f"{GRAPHS[part]}: {models[part]['precision']}; {models[part]['why']}" for part in GRAPHS if models[part]]
+    known = {part: models[part] for part in GRAPHS if models[part] and "precision" in models[part]}
+    return [f"{GRAPHS[part]}: {one['precision']}; {one['why']}" for part, one in known.items()]
 
 
 def choose_precisions(folder: Path, models: dict[str, Any], source: Any) -> dict[str, Any]:

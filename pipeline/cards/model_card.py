@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.cards.markdown import cell, interval, share, table
+from pipeline.precision import told
 from pipeline.tables import cut_off, protocol, verdicts
 
 _VARIETY = {
@@ -36,6 +37,7 @@ def model_card(
         untested: sentences.
     """
     lines = [f"# Model card: {cell(facts['name'])}", "", *_what(facts), *_gate(facts, gate), *_index(index)]
+    lines += _precisions(facts["models"])
     if metrics.get("targets"):
         lines += [*_measured(metrics), *_segments(metrics), *_variety(metrics), *_intent(metrics), *_limits(metrics)]
     lines += ["## What was not tested", "", *(f"- {sentence}" for sentence in untested), ""]
@@ -69,6 +71,12 @@ def _index(index: Sequence[str]) -> list[str]:
     return ["## Index", "", *(f"- {line}" for line in index), ""] if index else []
 
 
+def _precisions(models: Mapping[str, Any]) -> list[str]:
+    """Say which graphs ship in int8 and which in fp32, and by which measurement."""
+    lines = [f"- {cell(line)}." for line in told(dict(models))]
+    return ["## Precision of the graphs", "", *lines, ""] if lines else []
+
+
 def _measured(metrics: Mapping[str, Any]) -> list[str]:
     k = cut_off(metrics)
     rows = [
@@ -76,8 +84,8 @@ def _measured(metrics: Mapping[str, Any]) -> list[str]:
         for name, found in metrics["systems"].items()
     ]
     lines = ["## Measured", "", protocol(dict(metrics)), "", *table(("system", f"NDCG@{k}", f"Recall@{k}"), rows)]
-    told = verdicts(dict(metrics), k)
-    return [*lines, "`mercato` is what the bundle answers, `towers` its vectors alone.", "", *_code(told)]
+    differences = verdicts(dict(metrics), k)
+    return [*lines, "`mercato` is what the bundle answers, `towers` its vectors alone.", "", *_code(differences)]
 
 
 def _code(lines: Sequence[str]) -> list[str]:

@@ -89,3 +89,10 @@ def test_what_would_break_a_table_is_escaped_and_what_is_missing_dashed():
     assert table(("a", "b"), [("x | y\nz", "1")])[2] == "| x \\| y z | 1 |"
     assert interval(None) == interval({"value": None}) == "-"
     assert share(1, 0) == "-"
+
+
+def test_it_says_which_graphs_ship_in_which_precision_and_why(metrics):
+    assert "Precision of the graphs" not in model_card(FACTS, metrics, GATE, [], [])
+    text = {**FACTS["models"]["text"], "precision": "int8", "why": "2.1 times as fast"}
+    card = model_card({**FACTS, "models": {**FACTS["models"], "text": text}}, metrics, GATE, [], [])
+    assert "- text_encoder.onnx: int8; 2.1 times as fast." in card
