@@ -82,7 +82,8 @@ def _claimed(client: MlflowClient, name: str, holder: str, seconds: float) -> bo
     try:
         client.create_registered_model(name, tags={_HOLDER: holder}, description="held while a champion is changed")
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        # MLflow looks at the one in the way before it says so, and may find that its holder has just given it back.
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
             raise
         left, since = _holder(client, name)
         if left and time.time() - since > seconds:
