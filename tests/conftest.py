@@ -15,6 +15,7 @@ TINY = (
     "bazaar.items=200",
     "text.train_steps=60",
     "towers.max_epochs=2",
+    "towers.tuning=frozen",  # the encoder trained along has tests of its own, and costs most of a run
     "ranking.train_requests=100",
     "retrieval.popularity_by=region",
     "evaluate.bootstrap=200",
