@@ -139,6 +139,9 @@ class BazaarConfig:
     """Probability that a comparison without a purchase is followed by a session that buys from its shortlist."""
     intent_relevance: float = 0.9
     """Probability that a slot of a browsing feed wanders to a category of its own instead of the session's topic."""
+    intent_tastes: float = 0.0
+    """How far what is liked depends on the intent: what is dear while browsing, rated well while comparing, cheap when
+    buying. Scale of utilities."""
     queries: float = 0.95
     """Probability that search words say what is wanted; else they are random ones."""
     position_bias: float = 1.0
@@ -181,7 +184,12 @@ class BazaarConfig:
         probabilities = ("intents", "funnel", "intent_relevance", "queries", "complements", "repeats", "bids")
         shares("bazaar", self, (*probabilities, "image_vectors", "new_users", "new_items", "chinese"))
         strengths = ("taste", "position_bias", "price_sensitivity", "substitutes", "variants", "popularity")
-        at_least("bazaar", self, 0, (*strengths, "item_features", "user_features", "seller_groups", "fraud_bursts"))
+        at_least(
+            "bazaar",
+            self,
+            0,
+            (*strengths, "intent_tastes", "item_features", "user_features", "seller_groups", "fraud_bursts"),
+        )
 
 
 @dataclass
