@@ -3,9 +3,9 @@
     python benchmarks/intent/order.py configs/bazaar.yaml bazaar.intent_tastes=2 run.folder=runs/order [key=value ...]
 
 Runs all stages up to ``rank``, and the reranker once more without ``intent`` among ``ranking.reads`` (in a folder
-below, everything before it taken over). Differences in NDCG@10 on the test window are paired over users, overall and by
-the intent that the session then showed. The oracle without intents holds the same reasons likely and gives every request
-the shop's common shares of intents.
+below, everything before it taken over). Differences in NDCG@10 on the test window are paired over users, overall and
+by the intent that the session then showed. The oracle without intents holds the same reasons likely and gives every
+request the shop's common shares of intents.
 """
 
 from __future__ import annotations
