@@ -861,13 +861,14 @@ class RelevanceConfig:
     pairs: str = ""
     """Table of graded pairs: a Parquet, CSV or JSON-lines file, a folder of them, or a glob."""
     columns: dict[str, str] = field(default_factory=dict)
-    """Our column name -> the table's, where they differ: ``query``, ``title``, ``grade`` (needed); ``weight``,
-    ``variance`` and ``fold`` (optional)."""
+    """Our column name -> the table's, where they differ: ``query``, ``title``, ``grade`` (needed); ``description``,
+    ``weight``, ``variance`` and ``fold`` (optional)."""
     grades: dict[str, float] = field(default_factory=dict)
     """The table's word for a grade -> a number from 0, the more the better; empty: grades are numbers already."""
-    tower_text: list[str] = field(default_factory=lambda: ["title"])
-    """Columns that make the product text which the tower reads, in order; ``a|b`` takes b where a is empty."""
-    cross_text: list[str] = field(default_factory=lambda: ["title"])
+    tower_text: list[str] = field(default_factory=lambda: ["title", "description"])
+    """Columns that make the product text which the tower reads, in order; ``a|b`` takes b where a is empty. A table
+    may lack ``description`` alone."""
+    cross_text: list[str] = field(default_factory=lambda: ["title", "description"])
     """Columns that make the product text which the cross-encoder reads."""
     folds: int = 5
     """Parts of the queries, by hash, each of which is measured with models that were trained on the others; not used
@@ -933,7 +934,7 @@ class RelevanceConfig:
         for name in ("tower_text", "cross_text"):
             if not getattr(self, name):
                 raise ValueError(f"relevance.{name} names no column; the product's title, at least, is to be read")
-        known = ("query", "title", "grade", "weight", "variance", "fold")
+        known = ("query", "title", "grade", "description", "weight", "variance", "fold")
         unknown = [name for name in self.columns if name not in known]
         if unknown:
             raise ValueError(f"relevance.columns.{unknown[0]} is not one of ours: {', '.join(known)}")

@@ -17,7 +17,7 @@ from commerce.session_statistics import LoggedSessions
 from pipeline.session_files import INTENT_MOMENTS, read_sessions
 from pipeline.tower_inputs import Prepared
 from towers.embed import embed_items, embed_users
-from towers.intent import calibrate_intents, fit_intents
+from towers.intent import Told, fit_intents, fit_intents_by
 from towers.module import TwoTower
 from towers.validation import AskedBatches
 
@@ -42,14 +42,15 @@ def fit_intent_head(module: TwoTower, prepared: Prepared, fit: Requests, seed: i
     if len(np.unique(moments.label)) < 2:
         return ["intents: the log's sessions show fewer than two, so every intent stays equally likely"]
     items = embed_items(module)
-    fit_intents(module.intent, *read_moments(module, items, histories, sessions, moments), _labels(moments))
+    told = _told(module, items, histories, sessions, moments)
     asked = of_requests(fit)
     held_out = IntentMoments.join([asked, calibration_moments(prepared, np.unique(fit.user), seed)])
     if len(held_out) < _FEWEST_TO_CALIBRATE:
+        fit_intents(module.intent, *told)
         return [f"intents: fitted on {len(moments):,} moments; only {len(held_out)} of fit users, not calibrated"]
-    states, statistics = read_moments(module, items, histories, sessions, held_out)
-    calibrate_intents(module.intent, states, statistics, _labels(held_out))
-    said = f"intents: fitted on {len(moments):,} moments, calibrated on {len(held_out):,} of fit users"
+    states, statistics, labels = _told(module, items, histories, sessions, held_out)
+    prior = fit_intents_by(module.intent, told, (states, statistics, labels))
+    said = f"intents: fitted on {len(moments):,} moments, calibrated on {len(held_out):,} of fit users, prior {prior:g}"
     with torch.no_grad():
         chances = module.intent(states, statistics).numpy()[: len(asked)]
     if not len(asked):
@@ -104,8 +105,15 @@ def _position_labels(prepared: Prepared) -> NDArray[np.int8]:
     return labels
 
 
-def _labels(moments: IntentMoments) -> Tensor:
-    return torch.from_numpy(moments.label.astype(np.int64))
+def _told(
+    module: TwoTower,
+    items: NDArray[np.float32],
+    histories: Histories,
+    sessions: LoggedSessions,
+    moments: IntentMoments,
+) -> Told:
+    labels = torch.from_numpy(moments.label.astype(np.int64))
+    return *read_moments(module, items, histories, sessions, moments), labels
 
 
 def _last(histories: Histories, moments: IntentMoments) -> NDArray[np.int64]:
