@@ -865,7 +865,7 @@ class RelevanceConfig:
     ``weight``, ``variance`` and ``fold`` (optional)."""
     grades: dict[str, float] = field(default_factory=dict)
     """The table's word for a grade -> a number from 0, the more the better; empty: grades are numbers already."""
-    tower_text: list[str] = field(default_factory=lambda: ["title", "description"])
+    tower_text: list[str] = field(default_factory=lambda: ["title"])
     """Columns that make the product text which the tower reads, in order; ``a|b`` takes b where a is empty. A table
     may lack ``description`` alone."""
     cross_text: list[str] = field(default_factory=lambda: ["title", "description"])
@@ -897,11 +897,14 @@ class RelevanceConfig:
     """Peak learning rate of the tower's encoder."""
     tower_scale: float = 20.0
     """What cosines are multiplied with in the tower's loss."""
+    tower_way: float = 0.5
+    """How much of the way from the untuned encoder's weights to the tuned ones' the tower goes at last, a share: on
+    queries that no pair is of, half of it is as good and surer (docs/relevance.md)."""
     cross_encoder: bool = True
     """Whether a cross-encoder is trained beside the tower; else the tower is blended with words alone."""
     cross_query_tokens: int = 24
     """Tokens of a query that the cross-encoder reads, at most."""
-    cross_text_tokens: int = 40
+    cross_text_tokens: int = 64
     """Tokens of a product text that the cross-encoder reads beside it, at most."""
     cross_epochs: int = 2
     """Passes of the cross-encoder over the pairs; the best epoch is kept."""
@@ -928,8 +931,8 @@ class RelevanceConfig:
         at_least("relevance", self, 8, ("tower_tokens", "cross_query_tokens", "cross_text_tokens"))
         at_least("relevance", self, 0, ("weight_decay",))
         rates = ("tower_learning_rate", "cross_learning_rate", "cross_head_learning_rate")
-        above("relevance", self, 0, (*rates, "tower_scale", "validation_share", "train_share"))
-        shares("relevance", self, ("validation_share", "train_share", "average"))
+        above("relevance", self, 0, (*rates, "tower_scale", "tower_way", "validation_share", "train_share"))
+        shares("relevance", self, ("validation_share", "train_share", "average", "tower_way"))
         below("relevance", self, 0.5, ("average", "validation_share"))
         for name in ("tower_text", "cross_text"):
             if not getattr(self, name):
