@@ -214,6 +214,8 @@ class ItemFacts:
     """``[items, dim]``, the item tower's, unit length."""
     edges: Edges
     """Associations: which items go with which."""
+    numbers: NDArray[np.float32]
+    """``[items, numbers]``, as ``commerce.item_numbers`` gives them."""
 
 
 @dataclass(frozen=True)
@@ -251,9 +253,9 @@ _OF_CANDIDATE = (
 )
 
 
-def feature_names(sources: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of ``candidate_features``' columns, in order."""
-    return (*(f"{source}_{fact}" for source in sources for fact in _OF_SOURCE), *_OF_CANDIDATE)
+def feature_names(sources: Sequence[str], numbers: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of ``candidate_features``' columns, in order; ``numbers`` are those of the items' numbers."""
+    return (*(f"{source}_{fact}" for source in sources for fact in _OF_SOURCE), *_OF_CANDIDATE, *numbers)
 
 
 def candidate_features(
@@ -283,7 +285,8 @@ def candidate_features(
         *_personal(events, moment, candidates.item),
         np.full(len(candidates.item), np.log1p(len(events))),
     ]
-    return np.concatenate([by_source, np.stack(columns, axis=1)], axis=1).astype(np.float32)
+    parts = [by_source, np.stack(columns, axis=1), facts.numbers[candidates.item]]
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def _discount(rank: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -34,7 +34,7 @@ from pipeline.item_graph import write_item_tower
 from pipeline.precision import choose_precisions
 from pipeline.probabilities import item_worth
 from pipeline.provenance import git_commit, versions
-from pipeline.ranking_inputs import encoder_path
+from pipeline.ranking_inputs import encoder_path, read_item_numbers
 from pipeline.retrieve import VARIANTS
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import told_query_texts, window_texts
@@ -44,7 +44,7 @@ from pipeline.torch_models import TorchModels, TorchReranker, UserGraph
 from ranking.module import Ranker
 from ranking.pairs import PairTokenizer
 from retrieval.index_folder import files_of, read_facts
-from serving.contents import BIDS, PROBABILITIES, RULES, SENSITIVE
+from serving.contents import BIDS, ITEM_NUMBERS, PROBABILITIES, RULES, SENSITIVE
 from serving.item_fields import save_item_fields
 from serving.item_tokens import ItemTokens
 from serving.new_items import INDEX_QUERIES, LEXICAL_TEXTS
@@ -328,6 +328,7 @@ def _write_reranker(folder: Path, source: BundleSource) -> dict[str, Any] | None
     if reranker is None:
         return None
     ItemTokens(reranker.item_tokens.ids.astype(np.int32), reranker.item_tokens.offsets).save(folder / "item_tokens")
+    np.save(folder / ITEM_NUMBERS, read_item_numbers(source.prepared))
     limits = {name: int(gate[name]) for name in ("depth", "context_tokens", "item_tokens")}
     path = encoder_path(source.run, source.config)
     load_tokenizer(path, sum(limits.values())).save(str(folder / "reranker_tokenizer.json"))

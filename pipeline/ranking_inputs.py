@@ -16,6 +16,7 @@ from commerce.columns import NO_QUERY
 from commerce.edges import Edges
 from commerce.features import Vocabulary
 from commerce.histories import Histories
+from commerce.item_numbers import item_numbers, number_names
 from commerce.metrics import Relevant
 from commerce.records import Requests
 from commerce.seen import drop_seen
@@ -63,6 +64,10 @@ class RankingInputs:
     """``[items]``: those that are not told of; None where no category is sensitive."""
     item_vectors: NDArray[np.float32]
     prices: NDArray[np.float32]
+    numbers: tuple[str, ...]
+    """Names of the items' numbers."""
+    item_numbers: NDArray[np.float32]
+    """``[items, numbers]``."""
     profiles: list[str]
     """Each user's, in words."""
     tokenizer: PairTokenizer
@@ -90,6 +95,8 @@ class RankingInputs:
             sensitive=sensitive_items(prepared),
             item_vectors=np.load(run.stage("embed") / "item_vectors.npy", mmap_mode="r"),
             prices=np.load(prepared / "prices.npy"),
+            numbers=number_names(_vocabulary(prepared, "items").numeric),
+            item_numbers=read_item_numbers(prepared),
             profiles=_profiles(prepared),
             tokenizer=tokenizer,
             item_tokens=tokenizer.items(item_texts),
@@ -98,7 +105,7 @@ class RankingInputs:
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the numeric features."""
-        return feature_names(self.sources)
+        return feature_names(self.sources, self.numbers)
 
     def lists(self, name: str, requests: Requests, depth: int) -> Lists:
         """Return the first candidates of some requests; ``name`` is that of a file of ``retrieve``."""
@@ -153,6 +160,7 @@ class RankingInputs:
             edges=Edges.load(folder / "associations.npz")
             if "associations" in self.reads
             else Edges.none(len(self.prices)),
+            numbers=self.item_numbers,
         )
 
     def judged(self, half: str, users: int, seed: int, *, new_items: bool, actions: Sequence[str]) -> Requests:
@@ -204,8 +212,20 @@ def without_seen(requests: Requests, histories: Histories, actions: Sequence[str
     return left.where(fewer.counts > 0)
 
 
+def read_item_numbers(prepared: Path) -> NDArray[np.float32]:
+    """Return what the reranker is told of items in numbers, ``[items, numbers]``, from the folder of ``prepare``."""
+    described = prepared / "items_features"
+    return item_numbers(
+        np.load(prepared / "prices.npy"), np.load(described / "leaf.npy"), np.load(described / "numeric.npy")
+    )
+
+
+def _vocabulary(prepared: Path, kind: str) -> Vocabulary:
+    return Vocabulary.from_json(json.loads((prepared / "vocabulary.json").read_text(encoding="utf-8"))[kind])
+
+
 def _profiles(prepared: Path) -> list[str]:
-    vocabulary = Vocabulary.from_json(json.loads((prepared / "vocabulary.json").read_text(encoding="utf-8"))["users"])
+    vocabulary = _vocabulary(prepared, "users")
     folder = prepared / "users_features"
     arrays = [np.load(folder / f"{name}.npy") for name in ("categorical", "numeric", "numeric_mask")]
     return [profile_text(known_features(vocabulary, *row)) for row in zip(*arrays, strict=True)]

@@ -27,6 +27,8 @@ from serving.sources import open_sources
 from serving.strings import Strings
 from serving.users import UserFeatures
 
+ITEM_NUMBERS = "item_numbers.npy"
+"""What the reranker is told of items in numbers (``commerce.item_numbers``)."""
 SENSITIVE = "sensitive_items.npy"
 RULES = "rules.npz"
 """The shop's rules for ranked lists; a bundle without the file has none."""
@@ -109,7 +111,17 @@ class Contents:
             edges=Edges.load(statistics / "associations.npz")
             if "associations" in self.reranker_reads
             else Edges.none(len(self.item_ids)),
+            numbers=self._item_numbers,
         )
+
+    @property
+    def _item_numbers(self) -> NDArray[np.float32]:
+        """Return the items' numbers, ``[items, numbers]``; none in a bundle whose reranker was told none."""
+        path = self._folder / ITEM_NUMBERS
+        if not path.is_file():
+            return np.zeros((len(self.item_ids), 0), dtype=np.float32)
+        numbers: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        return numbers
 
     @cached_property
     def session_facts(self) -> SessionFacts | None:

@@ -23,7 +23,8 @@ from tokenizers import Tokenizer
 from commerce.columns import MICROSECONDS
 from commerce.durable import replace_folder
 from commerce.edges import Edges
-from commerce.features import Vocabulary, category_name, encode
+from commerce.features import Features, Vocabulary, category_name, encode
+from commerce.item_numbers import item_numbers
 from commerce.sensitive import in_categories
 from commerce.texts import item_text, leaf_category
 from configs.errors import InputError
@@ -34,12 +35,12 @@ from retrieval.index import ItemIndex
 from retrieval.opening import ASSOCIATIONS, LEXICAL, NEWEST, POPULARITY, TASTES, by_date
 from retrieval.sharded import FACTS as SHARDS
 from retrieval.updates import upsert
-from serving.contents import BIDS, RULES, SENSITIVE
+from serving.contents import BIDS, ITEM_NUMBERS, RULES, SENSITIVE
 from serving.golden import Shaken, record_again
 from serving.item_fields import append_item_fields
 from serving.item_rows import Row, moment, number, read_rows
 from serving.item_tokens import ItemTokens
-from serving.leaves import grow_leaves
+from serving.leaves import LEAF, grow_leaves
 from serving.manifest import bundle_id, seal
 from serving.models import OnnxModels
 from serving.runtime import Runtime
@@ -146,7 +147,9 @@ def _extend(folder: Path, runtime: Runtime, rows: Sequence[Row]) -> None:
     np.savez(folder / "availability.npz", **available)  # type: ignore[arg-type]
     category = settings["category"]
     grow_leaves(folder, [leaf_category(row.get(category)) if category else "" for row in rows])
-    np.save(folder / "prices.npy", np.concatenate([np.load(folder / "prices.npy"), prices]))
+    prices = np.concatenate([np.load(folder / "prices.npy"), prices])
+    np.save(folder / "prices.npy", prices)
+    _grow_numbers(folder, prices, rows)
     if contents.sensitive_items is not None:
         hidden = [in_categories(row.get("category"), settings["sensitive_categories"]) for row in shown]
         np.save(folder / SENSITIVE, np.concatenate([contents.sensitive_items, np.array(hidden, dtype=bool)]))
@@ -173,18 +176,35 @@ def _grow_rules(folder: Path, rules: Rules, rows: Sequence[Row], settings: dict[
 def _vectors(folder: Path, runtime: Runtime, rows: Sequence[Row], texts: Sequence[str]) -> NDArray[np.float32]:
     """Return the vectors of new items, ``[rows, dim]``."""
     models = OnnxModels(folder, runtime.manifest["models"], 0)
-    described = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-    vocabulary = Vocabulary.from_json(described["items"])
+    vocabulary = _vocabulary(folder)
     parts = []
     for start in range(0, len(rows), _AT_ONCE):
         read = models.encode_items(texts[start : start + _AT_ONCE])
         if runtime.personalised:
-            part = rows[start : start + _AT_ONCE]
-            names = {name for row in part for name in row}
-            columns = {name: [_given(row.get(name), name == vocabulary.vector) for row in part] for name in names}
-            read = models.items(read, encode(vocabulary, columns, len(part)))
+            read = models.items(read, _features(vocabulary, rows[start : start + _AT_ONCE]))
         parts.append(read)
     return np.concatenate(parts)
+
+
+def _vocabulary(folder: Path) -> Vocabulary:
+    described = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+    return Vocabulary.from_json(described["items"])
+
+
+def _features(vocabulary: Vocabulary, rows: Sequence[Row]) -> Features:
+    names = {name for row in rows for name in row}
+    columns = {name: [_given(row.get(name), name == vocabulary.vector) for row in rows] for name in names}
+    return encode(vocabulary, columns, len(rows))
+
+
+def _grow_numbers(folder: Path, prices: NDArray[np.float32], rows: Sequence[Row]) -> None:
+    """Tell the reranker of new items in numbers; a category's mean price is that of all its items now."""
+    file = folder / ITEM_NUMBERS
+    if not file.is_file():
+        return
+    numeric = np.concatenate([np.load(file)[:, 1:], _features(_vocabulary(folder), rows).numeric])
+    leaf = np.load(folder / LEAF) if (folder / LEAF).is_file() else np.full(len(prices), -1)
+    np.save(file, item_numbers(prices, leaf, numeric))
 
 
 def _given(value: Any, vector: bool) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from commerce.columns import MICROSECONDS
+from commerce.item_numbers import PRICE_IN_CATEGORY, declared_name
 
 POPULAR = "popular"
 """Reason of an item that would stand high for anybody."""
@@ -43,6 +44,7 @@ _FEATURES = {
     "days_ago": "how few days ago the user met it",
     "due": "whether the user's usual time to it has passed",
     "history": "how long the user's history is",
+    PRICE_IN_CATEGORY: "how dear it is in its category",
 }
 _TITLE = 60
 """Characters of a title that are said."""
@@ -53,6 +55,8 @@ def feature_words(name: str) -> str:
     source, _, fact = name.rpartition("_")
     if name in _FEATURES:
         return _FEATURES[name]
+    if declared := declared_name(name):
+        return f"its {declared}"
     return f"{'place' if fact == 'place' else 'score'} by: {SOURCES.get(source, source)}"
 
 

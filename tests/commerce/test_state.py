@@ -40,7 +40,8 @@ def facts(price=(10.0, 20.0, np.nan, 40.0)):
     # Item 0 leads to 1 (weight 2) and 3 (weight 1), item 1 leads to 3 (weight 4).
     edges = Edges(np.array([0, 2, 3, 3, 3]), np.array([1, 3, 3], np.int32), np.array([2, 1, 4], np.float32))
     vectors = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0]], np.float32)
-    return ItemFacts(np.array(price, np.float32), np.array([5, 0, 2, 9], np.float32), vectors, edges)
+    rating = np.array([[0.5], [0], [-1], [2]], np.float32)
+    return ItemFacts(np.array(price, np.float32), np.array([5, 0, 2, 9], np.float32), vectors, edges, rating)
 
 
 def candidates(items, ranks=None, scores=None):
@@ -56,7 +57,7 @@ def candidates(items, ranks=None, scores=None):
 
 def told(history, listed, moment=10.0, user=(1.0, 0.0), sources=("vectors",), **of_items):
     features = candidate_features(history, int(moment * DAY), np.array(user, np.float32), listed, facts(**of_items))
-    return dict(zip(feature_names(sources), features.T, strict=True))
+    return dict(zip(feature_names(sources, ("item_rating",)), features.T, strict=True))
 
 
 NOTHING = events()
@@ -125,7 +126,11 @@ def test_every_number_has_a_name_and_is_finite():
     for history in (NOTHING, events((0, "view", 1)), events((0, "search", 1))):
         numbers = told(history, candidates([0, 1, 2, 3]))
         assert all(np.isfinite(column).all() for column in numbers.values())
-    assert len(feature_names(("a", "b"))) == len(feature_names(("a",))) + 2
+    assert len(feature_names(("a", "b"), ())) == len(feature_names(("a",), ())) + 2
+
+
+def test_an_item_brings_its_own_numbers():
+    assert told(NOTHING, candidates([3, 0]))["item_rating"].tolist() == [2.0, 0.5]
 
 
 def test_a_source_tells_place_and_score_only_of_what_it_found():
