@@ -17,6 +17,8 @@ from learning.dropout import ByteDropout
 
 _SEARCH = ACTION_CODES["search"] + 1
 """A search among the tower's action codes, of which 0 is padding."""
+_GAP_SCALE = 8.0
+"""log(1 + hours) of four months: gaps are brought to about 1."""
 
 
 class Block(nn.Module):
@@ -46,6 +48,8 @@ class Block(nn.Module):
 
 class UserTower(nn.Module):
     """Reads (profile, event 1, event 2, ...) and places the user after each of them."""
+
+    gap_scale: Tensor
 
     def __init__(
         self,
@@ -85,6 +89,8 @@ class UserTower(nn.Module):
         self.query = nn.Linear(text_dim, dim, bias=False)
         self.action = nn.Embedding(len(ACTIONS) + 1, dim, padding_idx=0)
         self.gap = nn.Linear(2, dim, bias=False)
+        # Kept beside the weights, which mean nothing without it.
+        self.register_buffer("gap_scale", torch.tensor(_GAP_SCALE))
         self.position = nn.Embedding(length + 1, dim)
         self.dropout = ByteDropout(dropout)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
@@ -96,6 +102,9 @@ class UserTower(nn.Module):
         for same in (self.item, self.out):
             torch.nn.init.eye_(same.weight)
             torch.nn.init.zeros_(same.bias)
+        # As small as the other tables. At PyTorch's own scale, and unscaled, a pause of days drowned the item it came
+        # before: NDCG@10 on the bazaar (half of it, encoder frozen) was .245 instead of .415.
+        torch.nn.init.normal_(self.gap.weight, std=0.02)
         for table in (*self.categorical, self.action, self.position):
             assert isinstance(table, nn.Embedding)
             with torch.no_grad():
@@ -152,6 +161,7 @@ class UserTower(nn.Module):
         # Item vectors have unit length, so each of their numbers is small beside the other parts: bring it to size.
         items = self.item(event_vectors * event_vectors.shape[2] ** 0.5)
         known = (action > 0).unsqueeze(2).to(items.dtype)
+        gap = gap / self.gap_scale
         events = items * known + queries + self.action(action) + self.gap(torch.stack([gap, gap.square()], dim=2))
         places = torch.arange(action.shape[1] + 1, device=action.device)
         # shape[0], for len() of a tensor is a constant to the exporter.

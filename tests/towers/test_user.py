@@ -100,6 +100,14 @@ def test_a_new_tower_puts_a_user_beside_the_item_they_chose_last():
 _PROFILE = ("categorical", "numeric", "numeric_mask")
 
 
+def test_a_long_pause_does_not_drown_the_item_that_came_after_it():
+    torch.manual_seed(0)
+    built = UserTower(text_dim=TEXT, categories=[], numbers=0, dim=32, layers=1, heads=2, length=LENGTH, dropout=0.0)
+    year = torch.log1p(torch.tensor(24.0 * 365)) / built.gap_scale
+    item = built.item(torch.nn.functional.normalize(torch.randn(32), dim=0) * 32**0.5)
+    assert built.gap(torch.stack([year, year.square()])).norm() < 0.1 * item.norm()
+
+
 def _states(tower, inputs):
     queries = tower.query(inputs["query_vectors"])
     told = [inputs[name] for name in ("action", "gap", *_PROFILE)]
