@@ -34,7 +34,7 @@ from pipeline.run_folder import RunFolder
 from pipeline.stage import Outcome, Work
 from ranking.batches import Examples, TrainingBatches
 from ranking.collapse import CollapseWatch
-from ranking.cost import Cost, measure_speed
+from ranking.cost import Cost, Speed, measure_speed
 from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
 from ranking.lists import TrainingLists, build_training_lists
@@ -44,6 +44,8 @@ from ranking.rerank import score_lists, score_numbers, scoring_device
 from ranking.tuning import choose_weights
 from ranking.warm_up import fit_numbers
 
+NOTHING_TO_LEARN = "no request of the ranker window has a relevant candidate beside another one"
+
 
 def train_ranker(work: Work) -> Outcome:
     """Train the cross-encoder, choose its weight on ``fit`` and judge it on ``gate``."""
@@ -51,26 +53,15 @@ def train_ranker(work: Work) -> Outcome:
     if not config.ranking.enabled:
         return _write_closed(work, "ranking.enabled is false")
     inputs = RankingInputs.open(work.run, config)
-    asked = inputs.requests.of("ranker")
-    if _filters_seen(config, MAIN):
-        asked = without_seen(asked, inputs.histories, _actions(config))
-    lists = inputs.lists("ranker", asked, config.ranking.list_depth)
-    training = build_training_lists(
-        lists,
-        relevant_of(asked),
-        length=config.ranking.list_length,
-        most=config.ranking.train_requests,
-        seed=config.run.seed,
-    )
-    counted = "ranker window: " + ", ".join(f"{count:,} {what}" for what, count in training.counts.items())
+    training, counted = read_training_lists(inputs, config)
     print(counted, flush=True)
     if not len(training.rows):
-        return _write_closed(work, "no request of the ranker window has a relevant candidate beside another one")
-    examples = inputs.examples("ranker", _rows(asked, training.rows), training.lists)
-    ranker = _build(inputs, config, examples, training)
-    cost = _announce(ranker, inputs, config, examples, training)
-    _fit_numbers(ranker, config, examples, training)
-    collapsed = _fit(ranker, config, examples, training, work.out)
+        return _write_closed(work, NOTHING_TO_LEARN)
+    examples = training_examples(inputs, training, config)
+    ranker = build_ranker(inputs, config, examples, training)
+    cost = expected_cost(ranker, inputs, config, examples, training)
+    _announce(cost, config)
+    collapsed = fit_ranker(ranker, config, examples, training, work.out)
     if collapsed:
         return _write_closed(work, collapsed)
     ranker.to(scoring_device())
@@ -78,7 +69,31 @@ def train_ranker(work: Work) -> Outcome:
     return _write(work, counted, cost, found, inputs)
 
 
-def _build(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
+def read_training_lists(inputs: RankingInputs, config: Config) -> tuple[TrainingLists, str]:
+    """Return the lists of the ranker window that are trained on, and a line that counts them."""
+    asked = _asked(inputs, config)
+    training = build_training_lists(
+        inputs.lists("ranker", asked, config.ranking.list_depth),
+        relevant_of(asked),
+        length=config.ranking.list_length,
+        most=config.ranking.train_requests,
+        seed=config.run.seed,
+    )
+    return training, "ranker window: " + ", ".join(f"{count:,} {what}" for what, count in training.counts.items())
+
+
+def training_examples(inputs: RankingInputs, training: TrainingLists, config: Config) -> Examples:
+    """Return everything that a ranker of whatever layers and attention is told of the training lists."""
+    return inputs.examples("ranker", _rows(_asked(inputs, config), training.rows), training.lists)
+
+
+def _asked(inputs: RankingInputs, config: Config) -> Requests:
+    asked = inputs.requests.of("ranker")
+    return without_seen(asked, inputs.histories, actions_of(config)) if filters_seen(config, MAIN) else asked
+
+
+def build_ranker(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
+    """Return an untrained ranker of the config's layers and attention."""
     ranking = config.ranking
     limits = ranking.context_tokens, ranking.item_tokens
     full = ranking.attention == "full"
@@ -124,12 +139,17 @@ def _batches(ranker: Ranker, config: Config, examples: Examples, training: Train
     )
 
 
-def _announce(
-    ranker: Ranker, inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists
+def expected_cost(
+    ranker: Ranker,
+    inputs: RankingInputs,
+    config: Config,
+    examples: Examples,
+    training: TrainingLists,
+    speed: Speed | None = None,
 ) -> Cost:
-    """Say what is ahead, ``rank`` included, and refuse what is too much."""
+    """Return what is ahead, ``rank`` included; ``speed`` is measured unless it is known."""
     ranking = config.ranking
-    speed = measure_speed(
+    speed = speed or measure_speed(
         ranker,
         examples,
         training.gains,
@@ -148,11 +168,21 @@ def _announce(
         part: round(model.reading_tokens(requests, context, requests * ranking.depth, an_item, items))
         for part, requests in parts.items()
     }
-    cost = Cost(tokens, speed)
+    return Cost(tokens, speed)
+
+
+def _announce(cost: Cost, config: Config) -> None:
+    """Say what is ahead and refuse what is too much."""
+    ranking = config.ranking
     print(cost.line(), flush=True)
     settings = ("depth", "layers", "train_requests", "list_length", "epochs", "context_tokens", "gate_users")
     cost.check(ranking.max_minutes, {name: getattr(ranking, name) for name in settings})
-    return cost
+
+
+def fit_ranker(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> str:
+    """Train, write checkpoint and curve into ``out``; return why it was stopped as degenerate, empty where not."""
+    _fit_numbers(ranker, config, examples, training)
+    return _fit(ranker, config, examples, training, out)
 
 
 def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> None:
@@ -224,23 +254,23 @@ class _Judgement:
 
 def _judge(protocol: str, ranker: Ranker, inputs: RankingInputs, config: Config) -> _Judgement:
     """Choose the weight on ``fit``, note what the texts add there, and ask the gate."""
-    fit, of_numbers = _judged(protocol, "fit", config.ranking.fit_users, ranker, inputs, config)
+    fit, of_numbers = judge_half(protocol, "fit", config.ranking.fit_users, ranker, inputs, config)
     weight, tried = choose_weight(fit)
     _, numbers = choose_weight(replace(fit, read=of_numbers))
     found = {"blend": tried[0.0], "numbers alone": max(numbers.values()), "numbers and texts": max(tried.values())}
-    gate, _ = _judged(protocol, "gate", config.ranking.gate_users, ranker, inputs, config)
+    gate, _ = judge_half(protocol, "gate", config.ranking.gate_users, ranker, inputs, config)
     evaluate = config.evaluate
     verdict = judge(gate, weight, resamples=evaluate.bootstrap, confidence=evaluate.confidence, seed=config.run.seed)
     return _Judgement(verdict, {name: round(value, 5) for name, value in found.items()})
 
 
-def _judged(
+def judge_half(
     protocol: str, half: str, users: int, ranker: Ranker, inputs: RankingInputs, config: Config
 ) -> tuple[Judged, NDArray[np.float32]]:
     """Return one half's lists with the ranker's scores, and the scores that its numbers alone would give."""
     ranking = config.ranking
     requests = inputs.judged(
-        half, users, config.run.seed, new_items=_filters_seen(config, protocol), actions=_actions(config)
+        half, users, config.run.seed, new_items=filters_seen(config, protocol), actions=actions_of(config)
     )
     lists = inputs.lists(candidates_file("validation", protocol), requests, max(ranking.depth, CUT))
     examples = inputs.examples("validation", requests, lists.first(ranking.depth))
@@ -302,11 +332,13 @@ def _protocols(run: RunFolder) -> list[str]:
     return [name for name in PROTOCOLS if (folder / f"{candidates_file('validation', name)}.parquet").is_file()]
 
 
-def _filters_seen(config: Config, protocol: str) -> bool:
+def filters_seen(config: Config, protocol: str) -> bool:
+    """Return whether lists of a protocol leave out what their users had."""
     return config.evaluate.filter_seen or protocol == NEW_ITEMS
 
 
-def _actions(config: Config) -> list[str]:
+def actions_of(config: Config) -> list[str]:
+    """Return the actions by which a user has an item."""
     return list(config.evaluate.targets or config.prepare.targets)
 
 
