@@ -47,7 +47,7 @@ from ranking.rerank import scoring_device
 
 TIMED_REQUESTS, ROUNDS = 10, 5
 """Requests that are scored one by one in a round, and rounds: a point's cost is the median over these."""
-_PLAIN = {"attention": "context_once", "depth": 1, "max_minutes": 1.0}
+_PLAIN: dict[str, Any] = {"attention": "context_once", "depth": 1, "max_minutes": 1.0}
 """Settings that a point does not take from the config, beside ``layers``, and what they are for the key of the work."""
 _STAGES = NAMES[: NAMES.index("retrieve") + 1]
 _MEASURED = Stage(
@@ -115,7 +115,8 @@ def _refuse(bench: Bench, grid: Grid, say: Callable[[str], None]) -> tuple[list[
     Raises:
         InputError: if none is allowed.
     """
-    limit, costs = bench.config.ranking.max_minutes, {}
+    limit = bench.config.ranking.max_minutes
+    costs: dict[Point, Cost] = {}
     for shape in grid.shapes:
         found = point_costs(bench, shape, grid.depths)
         said = [f"{cost.minutes:.1f}{'' if cost.minutes <= limit else ' (refused)'}" for cost in found.values()]

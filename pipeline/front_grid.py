@@ -69,13 +69,13 @@ def read_grid(asked: Asked, config: Config, encoder: Path) -> tuple[Grid, list[s
         InputError: if something that was asked for is impossible, or nothing is left of the defaults.
     """
     left_out: list[str] = []
-    whys = _attention_limits(config, encoder)
-    attentions = _possible("attentions", asked.attentions, ATTENTIONS, whys, left_out)
-    whys = _layer_limits(asked.layers or LAYERS, config, encoder)
-    layers = _possible("layers", asked.layers, LAYERS, whys, left_out)
+    unreadable = _attention_limits(config, encoder)
+    attentions = _possible("attentions", asked.attentions, ATTENTIONS, unreadable, left_out)
+    missing = _layer_limits(asked.layers or LAYERS, config, encoder)
+    layers = _possible("layers", asked.layers, LAYERS, missing, left_out)
     most = config.retrieval.candidates
-    whys = {depth: f"lists have retrieval.candidates={most}" for depth in asked.depths or DEPTHS if depth > most}
-    depths = _possible("depths", asked.depths, DEPTHS, whys, left_out)
+    too_deep = {depth: f"lists have retrieval.candidates={most}" for depth in asked.depths or DEPTHS if depth > most}
+    depths = _possible("depths", asked.depths, DEPTHS, too_deep, left_out)
     return Grid(attentions, layers, depths), left_out
 
 

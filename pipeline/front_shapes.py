@@ -123,7 +123,7 @@ def measure_shape(bench: Bench, shape: Shape, depth: int) -> str:
     shutil.rmtree(temporary, ignore_errors=True)
     if (folder / "shape.json").is_file():
         shutil.copytree(folder, temporary)
-        collapsed = json.loads((folder / "shape.json").read_text())["collapsed"]
+        collapsed = collapse_of(bench, shape)
     else:
         temporary.mkdir(parents=True)
         config = config_of(bench.config, Point(*shape, depth))
