@@ -34,11 +34,11 @@ from pipeline.front_shapes import (
     measure_shape,
     point_costs,
 )
-from pipeline.ranking_inputs import MAIN, RankingInputs, encoder_path
+from pipeline.ranking_inputs import MAIN, RankingInputs, encoder_path, filters_seen
 from pipeline.report.ranker_choice import words
 from pipeline.run_folder import RunFolder
 from pipeline.stage import NAMES, Stage, run_stages, stage_key
-from pipeline.train_ranker import NOTHING_TO_LEARN, filters_seen, judge_half
+from pipeline.train_ranker import NOTHING_TO_LEARN, judge_half
 from ranking.cost import Cost
 from ranking.front import BLENDED, Point, Shape, choose_point
 from ranking.gate import Verdict, choose_weight, judge
@@ -78,7 +78,7 @@ def measure_front(config: Config, asked: Asked, say: Callable[[str], None]) -> d
         say(line)
     scratch = run.scratch("front", _key(config, run))
     bench = Bench(config, RankingInputs.open(run, config), scratch, max(grid.depths))
-    say(bench.counted)
+    say(bench.training.counted)
     _check_lists(bench)
     allowed, refused = _refuse(bench, grid, say)
     points, collapsed = _measure_all(bench, allowed, say)
@@ -103,7 +103,7 @@ def _key(config: Config, run: RunFolder) -> str:
 
 
 def _check_lists(bench: Bench) -> None:
-    if not len(bench.training.rows):
+    if not len(bench.training):
         raise InputError(f"there is nothing to train a reranker on: {NOTHING_TO_LEARN}; look at what retrieve found")
     if not len(bench.requests):
         raise InputError("the fit half of validation holds no request to measure on; raise prepare.validation_days")
@@ -221,7 +221,7 @@ def _terms(bench: Bench) -> dict[str, Any]:
         "protocol": MAIN,
         "filter_seen": filters_seen(config, MAIN),
         "settings": settings,
-        "lists": bench.counted,
+        "lists": bench.training.counted,
         "requests": len(bench.requests),
         "users": len(np.unique(bench.requests.user)),
         "seed": config.run.seed,

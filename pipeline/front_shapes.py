@@ -15,21 +15,14 @@ from commerce.durable import replace_folder, write_atomic
 from commerce.records import Requests
 from configs.schema import Config
 from pipeline.front_grid import config_of
-from pipeline.ranking_inputs import MAIN, RankingInputs, candidates_file, relevant_of
-from pipeline.train_ranker import (
-    actions_of,
-    build_ranker,
-    expected_cost,
-    filters_seen,
-    fit_ranker,
-    read_training_lists,
-    training_examples,
-)
+from pipeline.ranker_lists import Training, write_training
+from pipeline.ranking_inputs import MAIN, RankingInputs, actions_of, candidates_file, filters_seen, relevant_of
+from pipeline.train_ranker import build_ranker, expected_cost, fit_ranker
 from ranking.batches import Examples
 from ranking.cost import Cost, Speed
 from ranking.front import Point, Shape
 from ranking.gate import CUT, Judged
-from ranking.lists import Lists, TrainingLists
+from ranking.lists import Lists
 from ranking.module import Ranker
 from ranking.rerank import score_lists, scoring_device
 
@@ -46,23 +39,14 @@ class Bench:
     """The greatest."""
 
     @cached_property
-    def _training(self) -> tuple[TrainingLists, str]:
-        return read_training_lists(self.inputs, self.config)
+    def training(self) -> Training:
+        """Return the lists that are trained on, written once."""
+        return write_training(self.inputs, self.config, self.folder / "lists")
 
     @property
-    def counted(self) -> str:
-        """Return a line that counts the training lists."""
-        return self._training[1]
-
-    @property
-    def training(self) -> TrainingLists:
-        """Return the lists that are trained on."""
-        return self._training[0]
-
-    @cached_property
     def examples(self) -> Examples:
         """Return what is told of them."""
-        return training_examples(self.inputs, self.training, self.config)
+        return self.training.examples
 
     @cached_property
     def requests(self) -> Requests:

@@ -16,19 +16,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from commerce.records import Requests
 from configs.schema import Config
 from learning.adapters import merge_inserted
 from learning.finite import checked_loss
+from pipeline.ranker_lists import Training, write_training
 from pipeline.ranking_inputs import (
     MAIN,
     NEW_ITEMS,
     PROTOCOLS,
     RankingInputs,
+    actions_of,
     candidates_file,
     encoder_path,
+    filters_seen,
     relevant_of,
-    without_seen,
 )
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Outcome, Work
@@ -37,12 +38,11 @@ from ranking.collapse import CollapseWatch
 from ranking.cost import Cost, Speed, measure_speed
 from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
-from ranking.lists import TrainingLists, build_training_lists
 from ranking.module import Ranker
 from ranking.pair_reader import KINDS as FULL_KINDS
 from ranking.rerank import score_lists, score_numbers, scoring_device
 from ranking.tuning import choose_weights
-from ranking.warm_up import fit_numbers
+from ranking.warm_up import fit_numbers, standardise_numbers
 
 NOTHING_TO_LEARN = "no request of the ranker window has a relevant candidate beside another one"
 
@@ -53,11 +53,11 @@ def train_ranker(work: Work) -> Outcome:
     if not config.ranking.enabled:
         return _write_closed(work, "ranking.enabled is false")
     inputs = RankingInputs.open(work.run, config)
-    training, counted = read_training_lists(inputs, config)
-    print(counted, flush=True)
-    if not len(training.rows):
+    training = write_training(inputs, config, work.scratch() / "lists")
+    print(training.counted, flush=True)
+    if not len(training):
         return _write_closed(work, NOTHING_TO_LEARN)
-    examples = training_examples(inputs, training, config)
+    examples = training.examples
     ranker = build_ranker(inputs, config, examples, training)
     cost = expected_cost(ranker, inputs, config, examples, training)
     _announce(cost, config)
@@ -66,33 +66,10 @@ def train_ranker(work: Work) -> Outcome:
         return _write_closed(work, collapsed)
     ranker.to(scoring_device())
     found = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
-    return _write(work, counted, cost, found, inputs)
+    return _write(work, training.counted, cost, found, inputs)
 
 
-def read_training_lists(inputs: RankingInputs, config: Config) -> tuple[TrainingLists, str]:
-    """Return the lists of the ranker window that are trained on, and a line that counts them."""
-    asked = _asked(inputs, config)
-    training = build_training_lists(
-        inputs.lists("ranker", asked, config.ranking.list_depth),
-        relevant_of(asked),
-        length=config.ranking.list_length,
-        most=config.ranking.train_requests,
-        seed=config.run.seed,
-    )
-    return training, "ranker window: " + ", ".join(f"{count:,} {what}" for what, count in training.counts.items())
-
-
-def training_examples(inputs: RankingInputs, training: TrainingLists, config: Config) -> Examples:
-    """Return everything that a ranker of whatever layers and attention is told of the training lists."""
-    return inputs.examples("ranker", _rows(_asked(inputs, config), training.rows), training.lists)
-
-
-def _asked(inputs: RankingInputs, config: Config) -> Requests:
-    asked = inputs.requests.of("ranker")
-    return without_seen(asked, inputs.histories, actions_of(config)) if filters_seen(config, MAIN) else asked
-
-
-def build_ranker(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
+def build_ranker(inputs: RankingInputs, config: Config, examples: Examples, training: Training) -> Ranker:
     """Return an untrained ranker of the config's layers and attention."""
     ranking = config.ranking
     limits = ranking.context_tokens, ranking.item_tokens
@@ -125,11 +102,11 @@ def build_ranker(inputs: RankingInputs, config: Config, examples: Examples, trai
     )
     batches = _batches(ranker, config, examples, training)
     ranker.steps = sum(len(batches.rows(epoch)) for epoch in range(ranking.epochs))
-    ranker.cross_encoder.heads.standardise(torch.from_numpy(examples.features[examples.items >= 0]))
+    standardise_numbers(ranker.cross_encoder.heads, examples)
     return ranker
 
 
-def _batches(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> TrainingBatches:
+def _batches(ranker: Ranker, config: Config, examples: Examples, training: Training) -> TrainingBatches:
     return TrainingBatches(
         examples,
         training.gains,
@@ -144,7 +121,7 @@ def expected_cost(
     inputs: RankingInputs,
     config: Config,
     examples: Examples,
-    training: TrainingLists,
+    training: Training,
     speed: Speed | None = None,
 ) -> Cost:
     """Return what is ahead, ``rank`` included; ``speed`` is measured unless it is known."""
@@ -179,17 +156,18 @@ def _announce(cost: Cost, config: Config) -> None:
     cost.check(ranking.max_minutes, {name: getattr(ranking, name) for name in settings})
 
 
-def fit_ranker(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> str:
+def fit_ranker(ranker: Ranker, config: Config, examples: Examples, training: Training, out: Path) -> str:
     """Train, write checkpoint and curve into ``out``; return why it was stopped as degenerate, empty where not."""
     _fit_numbers(ranker, config, examples, training)
     return _fit(ranker, config, examples, training, out)
 
 
-def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> None:
+def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: Training) -> None:
     torch.manual_seed(config.run.seed)
     loss = fit_numbers(
         ranker.cross_encoder.heads,
-        *(torch.from_numpy(part) for part in (examples.features, examples.intent, training.gains, examples.items >= 0)),
+        examples,
+        training.gains,
         steps=config.ranking.number_steps,
         learning_rate=config.ranking.number_learning_rate,
         weight_decay=config.ranking.weight_decay,
@@ -198,7 +176,7 @@ def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: T
     print(f"heads fitted to the numeric features: loss {loss:.3f} nats", flush=True)
 
 
-def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> str:
+def _fit(ranker: Ranker, config: Config, examples: Examples, training: Training, out: Path) -> str:
     """Train; return why it was stopped as degenerate, empty where it was not."""
     curve = _LossCurve()
     trainer = L.Trainer(
@@ -330,19 +308,3 @@ def _protocols(run: RunFolder) -> list[str]:
     """Return the protocols that ``retrieve`` wrote candidates for."""
     folder = run.stage("retrieve")
     return [name for name in PROTOCOLS if (folder / f"{candidates_file('validation', name)}.parquet").is_file()]
-
-
-def filters_seen(config: Config, protocol: str) -> bool:
-    """Return whether lists of a protocol leave out what their users had."""
-    return config.evaluate.filter_seen or protocol == NEW_ITEMS
-
-
-def actions_of(config: Config) -> list[str]:
-    """Return the actions by which a user has an item."""
-    return list(config.evaluate.targets or config.prepare.targets)
-
-
-def _rows(requests: Requests, rows: Any) -> Requests:
-    keep = np.zeros(len(requests), dtype=bool)
-    keep[rows] = True
-    return requests.where(keep)
