@@ -112,11 +112,14 @@ def measure_shape(bench: Bench, shape: Shape, depth: int) -> str:
         temporary.mkdir(parents=True)
         config = config_of(bench.config, Point(*shape, depth))
         ranker = build_ranker(bench.inputs, config, bench.examples, bench.training)
-        collapsed = fit_ranker(ranker, config, bench.examples, bench.training, temporary)
+        scratch = bench.folder / f"{_name(shape)}.training"
+        scratch.mkdir(exist_ok=True)
+        collapsed = fit_ranker(ranker, config, bench.examples, bench.training, temporary, scratch)
     if not collapsed:
         np.save(temporary / "read.npy", _score(bench, _load(temporary), shape, depth))
     (temporary / "shape.json").write_text(json.dumps({"collapsed": collapsed, "depth": depth}))
     replace_folder(temporary, folder)
+    shutil.rmtree(bench.folder / f"{_name(shape)}.training", ignore_errors=True)
     return collapsed
 
 

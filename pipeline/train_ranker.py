@@ -1,12 +1,13 @@
 """Train-ranker: a cross-encoder on the ranker window's lists, and the gate that decides whether it ships.
 
-A cut-off training starts again from the seed: it is bounded to minutes, and the same seed gives the same ranker.
+A cut-off training goes on from its last checkpoint, at the very list where it was, and ends with the same bits.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from configs.schema import Config
 from learning.adapters import merge_inserted
 from learning.finite import checked_loss
+from learning.resume import Checkpoints, SeededSteps
 from pipeline.ranker_lists import Training, write_training
 from pipeline.ranking_inputs import (
     MAIN,
@@ -61,7 +63,7 @@ def train_ranker(work: Work) -> Outcome:
     ranker = build_ranker(inputs, config, examples, training)
     cost = expected_cost(ranker, inputs, config, examples, training)
     _announce(cost, config)
-    collapsed = fit_ranker(ranker, config, examples, training, work.out)
+    collapsed = fit_ranker(ranker, config, examples, training, work.out, work.scratch())
     if collapsed:
         return _write_closed(work, collapsed)
     ranker.to(scoring_device())
@@ -106,13 +108,14 @@ def build_ranker(inputs: RankingInputs, config: Config, examples: Examples, trai
     return ranker
 
 
-def _batches(ranker: Ranker, config: Config, examples: Examples, training: Training) -> TrainingBatches:
+def _batches(ranker: Ranker, config: Config, examples: Examples, training: Training, done: int = 0) -> TrainingBatches:
     return TrainingBatches(
         examples,
         training.gains,
         tokens=ranker.cross_encoder.training_tokens(examples),
         tokens_per_batch=config.ranking.tokens_per_batch,
         seed=config.run.seed,
+        done=done,
     )
 
 
@@ -156,10 +159,21 @@ def _announce(cost: Cost, config: Config) -> None:
     cost.check(ranking.max_minutes, {name: getattr(ranking, name) for name in settings})
 
 
-def fit_ranker(ranker: Ranker, config: Config, examples: Examples, training: Training, out: Path) -> str:
-    """Train, write checkpoint and curve into ``out``; return why it was stopped as degenerate, empty where not."""
-    _fit_numbers(ranker, config, examples, training)
-    return _fit(ranker, config, examples, training, out)
+def fit_ranker(ranker: Ranker, config: Config, examples: Examples, training: Training, out: Path, scratch: Path) -> str:
+    """Train, write checkpoint and curve into ``out``; return why it was stopped as degenerate, empty where not.
+
+    Args:
+        ranker: as ``build_ranker`` gives it.
+        config: whole.
+        examples: of the training lists.
+        training: the lists.
+        out: folder for what is finished.
+        scratch: folder for the checkpoints of this very training, which goes on from one that is there.
+    """
+    resumed = scratch / "last.ckpt"
+    if not resumed.is_file():
+        _fit_numbers(ranker, config, examples, training)
+    return _fit(ranker, config, examples, training, out, resumed)
 
 
 def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: Training) -> None:
@@ -176,9 +190,14 @@ def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: T
     print(f"heads fitted to the numeric features: loss {loss:.3f} nats", flush=True)
 
 
-def _fit(ranker: Ranker, config: Config, examples: Examples, training: Training, out: Path) -> str:
+def _fit(ranker: Ranker, config: Config, examples: Examples, training: Training, out: Path, resumed: Path) -> str:
     """Train; return why it was stopped as degenerate, empty where it was not."""
-    curve = _LossCurve()
+    curve, done = _LossCurve(), 0
+    if resumed.is_file():
+        done = int(torch.load(resumed, map_location="cpu", weights_only=False)["global_step"])
+        print(f"goes on from step {done:,} of {ranker.steps:,}", flush=True)
+    # Ours does go on where it was, by the steps done.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
@@ -188,11 +207,15 @@ def _fit(ranker: Ranker, config: Config, examples: Examples, training: Training,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        callbacks=[curve],
+        callbacks=[SeededSteps(config.run.seed), curve, Checkpoints(resumed, config.ranking.checkpoint_steps)],
     )
-    torch.manual_seed(config.run.seed)
     ranker.train()
-    trainer.fit(ranker, _batches(ranker, config, examples, training))
+    trainer.fit(
+        ranker,
+        _batches(ranker, config, examples, training, done),
+        ckpt_path=str(resumed) if done else None,
+        weights_only=False,
+    )
     merge_inserted(ranker)
     if not curve.watch.reason:
         trainer.save_checkpoint(out / "ranker.ckpt", weights_only=True)
@@ -216,6 +239,16 @@ class _LossCurve(L.Callback):
         self.losses.append((trainer.global_step, round(loss, 5), round(spread, 6)))
         if self.watch.see(spread, trainer.global_step, loss):
             trainer.should_stop = True
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or bool(self.watch.reason)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": self.losses, "flat": self.watch.flat, "reason": self.watch.reason}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.losses = state_dict["losses"]
+        self.watch.flat, self.watch.reason = state_dict["flat"], state_dict["reason"]
 
 
 @dataclass(frozen=True)

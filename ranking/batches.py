@@ -116,7 +116,10 @@ def lay(tokens: Tokens, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
 
 
 class TrainingBatches:
-    """Batches of an epoch in a random order that seed and epoch alone decide; each new pass is the next epoch."""
+    """Batches of an epoch in a random order that seed and epoch alone decide; each new pass is the next epoch.
+
+    A training that was cut off says how many steps it has ``done``, and its first pass is what is left of its epoch.
+    """
 
     def __init__(
         self,
@@ -128,6 +131,7 @@ class TrainingBatches:
         seed: int,
         rank: int = 0,
         ranks: int = 1,
+        done: int = 0,
     ) -> None:
         """Take what is trained on.
 
@@ -139,15 +143,19 @@ class TrainingBatches:
             seed: of the order.
             rank: of this process.
             ranks: processes that train together; in each step every one reads a batch of its own.
+            done: steps of an earlier training of these lists that this one goes on from.
         """
         self._examples, self._gains, self._tokens = examples, gains, tokens
         self._tokens_per_batch, self._seed = tokens_per_batch, seed
         self._rank, self._ranks = rank, ranks
-        self._epoch = 0
+        self._epoch, self._skipped = 0, done
+        while self._skipped >= len(self.rows(self._epoch)) > 0:
+            self._skipped -= len(self.rows(self._epoch))
+            self._epoch += 1
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self.rows(self._epoch)
-        self._epoch += 1
+        batches = self.rows(self._epoch)[self._skipped :]
+        self._epoch, self._skipped = self._epoch + 1, 0
         for rows in batches:
             yield make_batch(self._examples, rows, self._gains)
 
