@@ -179,9 +179,7 @@ def _request_costs(bench: Bench, points: Sequence[Point], say: Callable[[str], N
     known = json.loads(note.read_text()) if note.is_file() else {}
     if known.get("machine") == machine and {"-".join(map(str, point)) for point in points} <= set(known["costs"]):
         return {point: RequestCost(**known["costs"]["-".join(map(str, point))]) for point in points}
-    counts = bench.asked.items.shape[1] - (bench.asked.items < 0).sum(axis=1)
-    longest = np.flatnonzero(counts == counts.max())
-    rows = longest[np.linspace(0, len(longest) - 1, min(TIMED_REQUESTS, len(longest)), dtype=np.int64)]
+    rows = _timed_rows(bench)
     say(f"timing {len(points)} points on {len(rows)} requests, one by one, {ROUNDS} rounds")
     rounds: dict[Point, list[RequestCost]] = {point: [] for point in points}
     for _ in range(ROUNDS):
@@ -196,6 +194,13 @@ def _request_costs(bench: Bench, points: Sequence[Point], say: Callable[[str], N
     told = {"-".join(map(str, point)): asdict(cost) for point, cost in costs.items()}
     write_atomic(note, json.dumps({"machine": machine, "costs": told}))
     return costs
+
+
+def _timed_rows(bench: Bench) -> NDArray[np.int64]:
+    """Return the requests that are timed: of those with the longest lists, evenly over them all."""
+    counts = bench.asked.candidates
+    longest = np.flatnonzero(counts == counts.max())
+    return longest[np.linspace(0, len(longest) - 1, min(TIMED_REQUESTS, len(longest)), dtype=np.int64)]
 
 
 def _compared(cost: RequestCost) -> float:
@@ -229,7 +234,7 @@ def _terms(bench: Bench) -> dict[str, Any]:
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
         "device": device,
-        "timed": {"requests": TIMED_REQUESTS, "rounds": ROUNDS, "precision": "fp32"},
+        "timed": {"requests": len(_timed_rows(bench)), "rounds": ROUNDS, "precision": "fp32"},
         "compared_by": "processor_ms" if device == "cpu" else "ms",
         "max_minutes": config.ranking.max_minutes,
     }

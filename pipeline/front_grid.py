@@ -45,6 +45,7 @@ class Grid:
     attentions: tuple[str, ...]
     layers: tuple[int, ...]
     depths: tuple[int, ...]
+    """Ascending."""
 
     @property
     def shapes(self) -> list[Shape]:
@@ -76,7 +77,7 @@ def read_grid(asked: Asked, config: Config, encoder: Path) -> tuple[Grid, list[s
     most = config.retrieval.candidates
     too_deep = {depth: f"lists have retrieval.candidates={most}" for depth in asked.depths or DEPTHS if depth > most}
     depths = _possible("depths", asked.depths, DEPTHS, too_deep, left_out)
-    return Grid(attentions, layers, depths), left_out
+    return Grid(attentions, layers, tuple(sorted(depths))), left_out
 
 
 def config_of(config: Config, point: Point) -> Config:

@@ -61,7 +61,7 @@ def train_ranker(work: Work) -> Outcome:
         return _write_closed(work, NOTHING_TO_LEARN)
     examples = training.examples
     ranker = build_ranker(inputs, config, examples, training)
-    cost = expected_cost(ranker, inputs, config, examples, training)
+    cost = expected_cost(ranker, inputs, config, examples, speed_of(ranker, config, examples, training))
     _announce(cost, config)
     collapsed = fit_ranker(ranker, config, examples, training, work.out, work.scratch())
     if collapsed:
@@ -119,23 +119,20 @@ def _batches(ranker: Ranker, config: Config, examples: Examples, training: Train
     )
 
 
-def expected_cost(
-    ranker: Ranker,
-    inputs: RankingInputs,
-    config: Config,
-    examples: Examples,
-    training: Training,
-    speed: Speed | None = None,
-) -> Cost:
-    """Return what is ahead, ``rank`` included; ``speed`` is measured unless it is known."""
-    ranking = config.ranking
-    speed = speed or measure_speed(
+def speed_of(ranker: Ranker, config: Config, examples: Examples, training: Training) -> Speed:
+    """Return how fast an untrained ranker reads and learns here, measured."""
+    return measure_speed(
         ranker,
         examples,
         training.gains,
-        tokens_per_batch=ranking.tokens_per_batch,
-        precision=ranking.precision,
+        tokens_per_batch=config.ranking.tokens_per_batch,
+        precision=config.ranking.precision,
     )
+
+
+def expected_cost(ranker: Ranker, inputs: RankingInputs, config: Config, examples: Examples, speed: Speed) -> Cost:
+    """Return what is ahead at a speed, ``rank`` included."""
+    ranking = config.ranking
     model, context = ranker.cross_encoder, float(examples.contexts.lengths.mean())
     an_item, items = float(inputs.item_tokens.lengths.mean()), len(inputs.item_tokens)
     parts = {}

@@ -18,6 +18,7 @@ from commerce.columns import NO_ITEM
 from commerce.metrics import Relevant
 from commerce.records import check_record
 from commerce.state import Candidates
+from configs.errors import InputError
 
 _ROWS = 250_000
 """Rows read together: bounds memory, changes nothing."""
@@ -76,7 +77,8 @@ def read_lists(path: Path, request_id: NDArray[np.int64], sources: Sequence[str]
         depth: candidates per request.
 
     Raises:
-        ValueError: if the file is another record, or its requests are not in order.
+        ValueError: if the file is another record.
+        InputError: if its requests do not ascend.
     """
     order = np.argsort(request_id)
     lists = _empty(len(request_id), depth, len(sources))
@@ -100,7 +102,8 @@ def stream_lists(
     Yields: rows of ``request_id``, ascending, and their lists. A request without candidates is in no block.
 
     Raises:
-        ValueError: if the file is another record, its requests are not in order, or ``request_id`` does not ascend.
+        ValueError: if the file is another record, or ``request_id`` does not ascend.
+        InputError: if the file's requests do not ascend.
     """
     check_record("candidates", path)
     if (np.diff(request_id) <= 0).any():
@@ -160,7 +163,7 @@ def _entries(path: Path, request_id: NDArray[np.int64], names: pa.Array) -> Iter
         fall = np.flatnonzero(np.diff(ids, prepend=before) < 0)[:1]
         if len(fall):
             former = ids[fall[0] - 1] if fall[0] else before
-            raise ValueError(
+            raise InputError(
                 f"{path}: request {ids[fall[0]]} stands after request {former}, but candidates lie by ascending "
                 "request, each request's together; run `mercato retrieve CONFIG` again"
             )

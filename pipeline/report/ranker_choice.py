@@ -99,8 +99,8 @@ def _terms(found: Mapping[str, Any]) -> dict[str, str]:
         "Trained on": found["lists"].partition(": ")[2],
         "Cost": (
             f"median of {timed['rounds']} rounds over {timed['requests']} requests scored one by one in "
-            f"{timed['precision']}, all points in turn; {found['threads']} threads, {found['device']}; compared by "
-            f"{_COSTS[found['compared_by']]}"
+            f"{timed['precision']}, all points in turn; threads: {found['threads']}, device: {found['device']}; "
+            f"compared by {_COSTS[found['compared_by']]}"
         ),
         "Hardware": found["hardware"],
         "Intervals": (

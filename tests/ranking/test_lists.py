@@ -6,6 +6,7 @@ import pytest
 from commerce.candidates import CandidateWriter
 from commerce.metrics import Relevant
 from commerce.records import CANDIDATES, write_table
+from configs.errors import InputError
 from ranking.lists import _groups, gains_of, read_lists, stream_lists
 
 
@@ -79,7 +80,7 @@ def test_a_file_whose_requests_do_not_ascend_is_refused(tmp_path, monkeypatch, b
     monkeypatch.setattr("ranking.lists._ROWS", block)
     rows = [(3, 1, "blend", 0, 0.9), (5, 1, "blend", 0, 0.9), (4, 1, "blend", 0, 0.9)]
     candidates(tmp_path / "c.parquet", rows)
-    with pytest.raises(ValueError, match=r"c\.parquet: request 4 stands after request 5.*mercato retrieve CONFIG"):
+    with pytest.raises(InputError, match=r"c\.parquet: request 4 stands after request 5.*mercato retrieve CONFIG"):
         read_lists(tmp_path / "c.parquet", np.array([3, 4, 5]), (), depth=2)
 
 
