@@ -130,8 +130,9 @@ def _refuse(bench: Bench, grid: Grid, say: Callable[[str], None]) -> tuple[list[
             f"{min(cost.minutes for cost in costs.values()):.2f}; raise ranking.max_minutes, or lower "
             "ranking.train_requests, ranking.gate_users or --depths"
         )
-    deepest = {point.shape: costs[point] for point in allowed}
-    ahead = [Cost({part: cost.tokens[part] for part in ("training", "fit")}, cost.speed) for cost in deepest.values()]
+    deepest = {point.shape: point for point in allowed}
+    left = [costs[point] for shape, point in deepest.items() if not is_measured(bench, shape, point.depth)]
+    ahead = [Cost({part: cost.tokens[part] for part in ("training", "fit")}, cost.speed) for cost in left]
     minutes = sum(cost.minutes for cost in ahead)
     say(f"the front itself: {len(ahead)} trainings and their scores on fit, about {minutes:.1f} min, then the timing")
     return allowed, {point: cost for point, cost in costs.items() if point not in allowed}

@@ -92,6 +92,7 @@ def test_what_is_measured_is_not_trained_again(measured, planted, monkeypatch):
     again = measure_front(config, GRID, said.append)
     assert {**again, "max_minutes": 0} == {**found, "max_minutes": 0}
     assert sum(line.endswith("measured before, taken as it is") for line in said) == 4
+    assert "the front itself: 0 trainings and their scores on fit, about 0.0 min, then the timing" in said
 
 
 def test_a_greater_depth_is_scored_without_training(measured, planted, monkeypatch):
