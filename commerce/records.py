@@ -1,7 +1,9 @@
 """The files in which packages meet: requests, candidates, rankings, mined negatives, the graph; each with its schema.
 
 Every file carries its format and version in the schema's metadata; a reader refuses another version.
-Long tables are sorted by (request, rank) so that a request's rows lie together.
+Long tables are sorted by (request, rank) so that a request's rows lie together. Candidates are streamed by a contract:
+requests ascend, and all rows of one lie together (``commerce.candidates`` writes them so, ``ranking.lists`` refuses a
+file that is not so).
 """
 
 from __future__ import annotations

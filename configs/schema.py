@@ -648,6 +648,8 @@ class RankingConfig:
     """Padded tokens in a batch; a request with its candidates is never cut."""
     precision: str = "bf16"
     """``fp32`` or ``bf16`` (autocast)."""
+    checkpoint_steps: int = 200
+    """Steps between checkpoints, from which a training that was cut off goes on."""
     max_minutes: float = 10.0
     """The stage prints its expected minutes first and refuses above this."""
     fit_users: int = 2000
@@ -671,6 +673,7 @@ class RankingConfig:
         some_of("ranking", self, "reads", RANKER_READS)
         at_least("ranking", self, 1, ("layers", "depth", "list_depth", "train_requests", "item_tokens", "width"))
         at_least("ranking", self, 1, ("context_tokens", "epochs", "tokens_per_batch", "fit_users", "gate_users"))
+        at_least("ranking", self, 1, ("checkpoint_steps",))
         at_least("ranking", self, 2, ("list_length",))
         at_least("ranking", self, 0, ("number_steps", "weight_decay"))
         above("ranking", self, 0, ("number_learning_rate", "learning_rate", "head_learning_rate", "max_minutes"))

@@ -18,6 +18,7 @@ from configs.errors import InputError
 _RUN = "Run all stages; those that are up to date are skipped."
 _CURVE = "Train on shares of the users: how much data does this shop need?"
 _PARTS = "Say what each part adds: the same config without it, over several seeds."
+_FRONT = "Choose the reranker's depth, layers and attention: measure quality and cost of a grid."
 _RELEVANCE = "Tune tower and cross-encoder on graded (query, product) pairs, and measure them."
 _CONFIG = "Print the config as resolved, every setting in it."
 _STAGES = {
@@ -62,7 +63,7 @@ class _Verbs(click.Group):
     """A group that lists its verbs in the order of the data and imports a tool only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["run", *_STAGES, "learning-curve", "parts", "relevance", "config", *_TOOLS]
+        return ["run", *_STAGES, "learning-curve", "parts", "front", "relevance", "config", *_TOOLS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _TOOLS:
@@ -72,8 +73,8 @@ class _Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         tools = {name: text for name, (_, text) in _TOOLS.items()}
-        helps = {"run": _RUN, **_STAGES, "learning-curve": _CURVE, "parts": _PARTS, "relevance": _RELEVANCE}
-        helps |= {"config": _CONFIG, **tools}
+        helps = {"run": _RUN, **_STAGES, "learning-curve": _CURVE, "parts": _PARTS, "front": _FRONT}
+        helps |= {"relevance": _RELEVANCE, "config": _CONFIG, **tools}
         with formatter.section("Verbs"):
             formatter.write_dl([(name, helps[name]) for name in self.list_commands(ctx)])
 
@@ -187,6 +188,34 @@ def _parts(config: str, overrides: tuple[str, ...], seeds: str) -> None:
     click.echo(f"by segment: {Path(loaded.run.folder) / PAGE}")
 
 
+def _front_command() -> click.Command:
+    command = _with_config(_front, "front", _FRONT)
+    command.params += [
+        click.Option(["--attentions"], help="Of context_once,full; both, as far as possible, unless said."),
+        click.Option(["--layers"], help="Lowest layers kept; 1,2,3 unless said."),
+        click.Option(["--depths"], help="Candidates that are re-ordered; 10,20,50 unless said."),
+    ]
+    return command
+
+
+def _front(
+    config: str, overrides: tuple[str, ...], attentions: str | None, layers: str | None, depths: str | None
+) -> None:
+    _need_training_extra()
+    from configs.load import load_config
+    from pipeline.limits import limit_process
+
+    loaded = load_config(config, overrides)
+    limit_process(loaded.run.threads)
+    from pipeline.front import measure_front
+    from pipeline.front_grid import Asked
+    from pipeline.report.ranker_choice import front_lines
+
+    found = measure_front(loaded, Asked.parse(attentions, layers, depths), click.echo)
+    click.echo("\n".join(front_lines(found)))
+    click.echo(f"drawn by the next `mercato evaluate {config}`: {Path(loaded.run.folder) / 'report.html'}")
+
+
 def _relevance(config: str, overrides: tuple[str, ...]) -> None:
     _need_training_extra()
     from configs.load import load_config
@@ -238,6 +267,7 @@ for _name, _help in _STAGES.items():
     commands.add_command(_stage_command(_name, _help) if _name != "evaluate" else _evaluate_command(_help))
 commands.add_command(_curve_command())
 commands.add_command(_parts_command())
+commands.add_command(_front_command())
 commands.add_command(_with_config(_relevance, "relevance", _RELEVANCE))
 commands.add_command(_with_config(_print_config, "config", _CONFIG))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from pipeline.encoders import prepared_encoder
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import told_query_texts
 from ranking.batches import Examples
-from ranking.lists import Lists, read_lists
+from ranking.lists import Lists, read_lists, stream_lists
 from ranking.pairs import PairTokenizer, Tokens
 
 MAIN, NEW_ITEMS = "main", "new_items"
@@ -111,6 +111,10 @@ class RankingInputs:
         """Return the first candidates of some requests; ``name`` is that of a file of ``retrieve``."""
         return read_lists(self.run.stage("retrieve") / f"{name}.parquet", requests.request_id, self.sources, depth)
 
+    def stream(self, name: str, request_id: NDArray[np.int64], depth: int) -> Iterator[tuple[NDArray[np.int64], Lists]]:
+        """Yield the same in blocks for requests by ascending id, as ``stream_lists`` does."""
+        return stream_lists(self.run.stage("retrieve") / f"{name}.parquet", request_id, self.sources, depth)
+
     def examples(self, window: str, requests: Requests, lists: Lists, label: str = "") -> Examples:
         """Describe some requests of one window and their candidates.
 
@@ -124,7 +128,7 @@ class RankingInputs:
         whole = self.requests.request_id[self.requests.window == window]
         rows = np.searchsorted(whole, requests.request_id)
         vectors = np.load(embedded / f"users_{window}.npy", mmap_mode="r")[rows]
-        intents = np.load(embedded / f"intents_{window}.npy")[rows].astype(np.float32)
+        intents = np.load(embedded / f"intents_{window}.npy", mmap_mode="r")[rows].astype(np.float32)
         facts = self.facts(window)
         features = np.zeros((*lists.items.shape, len(self.features)), dtype=np.float32)
         contexts = []
@@ -222,6 +226,16 @@ def read_item_numbers(prepared: Path) -> NDArray[np.float32]:
 
 def _vocabulary(prepared: Path, kind: str) -> Vocabulary:
     return Vocabulary.from_json(json.loads((prepared / "vocabulary.json").read_text(encoding="utf-8"))[kind])
+
+
+def filters_seen(config: Config, protocol: str) -> bool:
+    """Return whether lists of a protocol leave out what their users had."""
+    return config.evaluate.filter_seen or protocol == NEW_ITEMS
+
+
+def actions_of(config: Config) -> list[str]:
+    """Return the actions by which a user has an item."""
+    return list(config.evaluate.targets or config.prepare.targets)
 
 
 def _profiles(prepared: Path) -> list[str]:

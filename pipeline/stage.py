@@ -185,6 +185,8 @@ ITEM_STAGES = tuple(
     )
 )
 """Stages of a shop without a log."""
+FRONT = "front.json"
+"""In the run folder's root, where ``mercato front`` measured rerankers."""
 SHARED = ("train-towers", "embed")
 """Stages that several ranks work on together."""
 _WHERE = {"towers": ("accelerator", "devices", "nodes", "strategy")}
@@ -316,6 +318,8 @@ def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
         facts["users_key"], facts["opt_out"] = _users_key(config), _opted_out(config)
     if stage.name == "evaluate":
         facts["users_key"] = _users_key(config)
+        front = run.root / FRONT  # the report draws it
+        facts |= {"front": sha256(front)} if front.is_file() else {}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,12 +1,13 @@
 """Train-ranker: a cross-encoder on the ranker window's lists, and the gate that decides whether it ships.
 
-A cut-off training starts again from the seed: it is bounded to minutes, and the same seed gives the same ranker.
+A cut-off training goes on from its last checkpoint, at the very list where it was, and ends with the same bits.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,33 +17,36 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from commerce.records import Requests
 from configs.schema import Config
 from learning.adapters import merge_inserted
 from learning.finite import checked_loss
+from learning.resume import Checkpoints, SeededSteps
+from pipeline.ranker_lists import Training, write_training
 from pipeline.ranking_inputs import (
     MAIN,
     NEW_ITEMS,
     PROTOCOLS,
     RankingInputs,
+    actions_of,
     candidates_file,
     encoder_path,
+    filters_seen,
     relevant_of,
-    without_seen,
 )
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Outcome, Work
 from ranking.batches import Examples, TrainingBatches
 from ranking.collapse import CollapseWatch
-from ranking.cost import Cost, measure_speed
+from ranking.cost import Cost, Speed, measure_speed
 from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
-from ranking.lists import TrainingLists, build_training_lists
 from ranking.module import Ranker
 from ranking.pair_reader import KINDS as FULL_KINDS
 from ranking.rerank import score_lists, score_numbers, scoring_device
 from ranking.tuning import choose_weights
-from ranking.warm_up import fit_numbers
+from ranking.warm_up import fit_numbers, standardise_numbers
+
+NOTHING_TO_LEARN = "no request of the ranker window has a relevant candidate beside another one"
 
 
 def train_ranker(work: Work) -> Outcome:
@@ -51,34 +55,24 @@ def train_ranker(work: Work) -> Outcome:
     if not config.ranking.enabled:
         return _write_closed(work, "ranking.enabled is false")
     inputs = RankingInputs.open(work.run, config)
-    asked = inputs.requests.of("ranker")
-    if _filters_seen(config, MAIN):
-        asked = without_seen(asked, inputs.histories, _actions(config))
-    lists = inputs.lists("ranker", asked, config.ranking.list_depth)
-    training = build_training_lists(
-        lists,
-        relevant_of(asked),
-        length=config.ranking.list_length,
-        most=config.ranking.train_requests,
-        seed=config.run.seed,
-    )
-    counted = "ranker window: " + ", ".join(f"{count:,} {what}" for what, count in training.counts.items())
-    print(counted, flush=True)
-    if not len(training.rows):
-        return _write_closed(work, "no request of the ranker window has a relevant candidate beside another one")
-    examples = inputs.examples("ranker", _rows(asked, training.rows), training.lists)
-    ranker = _build(inputs, config, examples, training)
-    cost = _announce(ranker, inputs, config, examples, training)
-    _fit_numbers(ranker, config, examples, training)
-    collapsed = _fit(ranker, config, examples, training, work.out)
+    training = write_training(inputs, config, work.scratch() / "lists")
+    print(training.counted, flush=True)
+    if not len(training):
+        return _write_closed(work, NOTHING_TO_LEARN)
+    examples = training.examples
+    ranker = build_ranker(inputs, config, examples, training)
+    cost = expected_cost(ranker, inputs, config, examples, speed_of(ranker, config, examples, training))
+    _announce(cost, config)
+    collapsed = fit_ranker(ranker, config, examples, training, work.out, work.scratch())
     if collapsed:
         return _write_closed(work, collapsed)
     ranker.to(scoring_device())
     found = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
-    return _write(work, counted, cost, found, inputs)
+    return _write(work, training.counted, cost, found, inputs)
 
 
-def _build(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
+def build_ranker(inputs: RankingInputs, config: Config, examples: Examples, training: Training) -> Ranker:
+    """Return an untrained ranker of the config's layers and attention."""
     ranking = config.ranking
     limits = ranking.context_tokens, ranking.item_tokens
     full = ranking.attention == "full"
@@ -110,32 +104,35 @@ def _build(inputs: RankingInputs, config: Config, examples: Examples, training: 
     )
     batches = _batches(ranker, config, examples, training)
     ranker.steps = sum(len(batches.rows(epoch)) for epoch in range(ranking.epochs))
-    ranker.cross_encoder.heads.standardise(torch.from_numpy(examples.features[examples.items >= 0]))
+    standardise_numbers(ranker.cross_encoder.heads, examples)
     return ranker
 
 
-def _batches(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> TrainingBatches:
+def _batches(ranker: Ranker, config: Config, examples: Examples, training: Training, done: int = 0) -> TrainingBatches:
     return TrainingBatches(
         examples,
         training.gains,
         tokens=ranker.cross_encoder.training_tokens(examples),
         tokens_per_batch=config.ranking.tokens_per_batch,
         seed=config.run.seed,
+        done=done,
     )
 
 
-def _announce(
-    ranker: Ranker, inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists
-) -> Cost:
-    """Say what is ahead, ``rank`` included, and refuse what is too much."""
-    ranking = config.ranking
-    speed = measure_speed(
+def speed_of(ranker: Ranker, config: Config, examples: Examples, training: Training) -> Speed:
+    """Return how fast an untrained ranker reads and learns here, measured."""
+    return measure_speed(
         ranker,
         examples,
         training.gains,
-        tokens_per_batch=ranking.tokens_per_batch,
-        precision=ranking.precision,
+        tokens_per_batch=config.ranking.tokens_per_batch,
+        precision=config.ranking.precision,
     )
+
+
+def expected_cost(ranker: Ranker, inputs: RankingInputs, config: Config, examples: Examples, speed: Speed) -> Cost:
+    """Return what is ahead at a speed, ``rank`` included."""
+    ranking = config.ranking
     model, context = ranker.cross_encoder, float(examples.contexts.lengths.mean())
     an_item, items = float(inputs.item_tokens.lengths.mean()), len(inputs.item_tokens)
     parts = {}
@@ -148,18 +145,40 @@ def _announce(
         part: round(model.reading_tokens(requests, context, requests * ranking.depth, an_item, items))
         for part, requests in parts.items()
     }
-    cost = Cost(tokens, speed)
+    return Cost(tokens, speed)
+
+
+def _announce(cost: Cost, config: Config) -> None:
+    """Say what is ahead and refuse what is too much."""
+    ranking = config.ranking
     print(cost.line(), flush=True)
     settings = ("depth", "layers", "train_requests", "list_length", "epochs", "context_tokens", "gate_users")
     cost.check(ranking.max_minutes, {name: getattr(ranking, name) for name in settings})
-    return cost
 
 
-def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists) -> None:
+def fit_ranker(ranker: Ranker, config: Config, examples: Examples, training: Training, out: Path, scratch: Path) -> str:
+    """Train, write checkpoint and curve into ``out``; return why it was stopped as degenerate, empty where not.
+
+    Args:
+        ranker: as ``build_ranker`` gives it.
+        config: whole.
+        examples: of the training lists.
+        training: the lists.
+        out: folder for what is finished.
+        scratch: folder for the checkpoints of this very training, which goes on from one that is there.
+    """
+    resumed = scratch / "last.ckpt"
+    if not resumed.is_file():
+        _fit_numbers(ranker, config, examples, training)
+    return _fit(ranker, config, examples, training, out, resumed)
+
+
+def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: Training) -> None:
     torch.manual_seed(config.run.seed)
     loss = fit_numbers(
         ranker.cross_encoder.heads,
-        *(torch.from_numpy(part) for part in (examples.features, examples.intent, training.gains, examples.items >= 0)),
+        examples,
+        training.gains,
         steps=config.ranking.number_steps,
         learning_rate=config.ranking.number_learning_rate,
         weight_decay=config.ranking.weight_decay,
@@ -168,9 +187,14 @@ def _fit_numbers(ranker: Ranker, config: Config, examples: Examples, training: T
     print(f"heads fitted to the numeric features: loss {loss:.3f} nats", flush=True)
 
 
-def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingLists, out: Path) -> str:
+def _fit(ranker: Ranker, config: Config, examples: Examples, training: Training, out: Path, resumed: Path) -> str:
     """Train; return why it was stopped as degenerate, empty where it was not."""
-    curve = _LossCurve()
+    curve, done = _LossCurve(), 0
+    if resumed.is_file():
+        done = int(torch.load(resumed, map_location="cpu", weights_only=False)["global_step"])
+        print(f"goes on from step {done:,} of {ranker.steps:,}", flush=True)
+    # Ours does go on where it was, by the steps done.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
@@ -180,11 +204,15 @@ def _fit(ranker: Ranker, config: Config, examples: Examples, training: TrainingL
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        callbacks=[curve],
+        callbacks=[SeededSteps(config.run.seed), curve, Checkpoints(resumed, config.ranking.checkpoint_steps)],
     )
-    torch.manual_seed(config.run.seed)
     ranker.train()
-    trainer.fit(ranker, _batches(ranker, config, examples, training))
+    trainer.fit(
+        ranker,
+        _batches(ranker, config, examples, training, done),
+        ckpt_path=str(resumed) if done else None,
+        weights_only=False,
+    )
     merge_inserted(ranker)
     if not curve.watch.reason:
         trainer.save_checkpoint(out / "ranker.ckpt", weights_only=True)
@@ -209,6 +237,16 @@ class _LossCurve(L.Callback):
         if self.watch.see(spread, trainer.global_step, loss):
             trainer.should_stop = True
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or bool(self.watch.reason)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": self.losses, "flat": self.watch.flat, "reason": self.watch.reason}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.losses = state_dict["losses"]
+        self.watch.flat, self.watch.reason = state_dict["flat"], state_dict["reason"]
+
 
 @dataclass(frozen=True)
 class _Judgement:
@@ -224,23 +262,23 @@ class _Judgement:
 
 def _judge(protocol: str, ranker: Ranker, inputs: RankingInputs, config: Config) -> _Judgement:
     """Choose the weight on ``fit``, note what the texts add there, and ask the gate."""
-    fit, of_numbers = _judged(protocol, "fit", config.ranking.fit_users, ranker, inputs, config)
+    fit, of_numbers = judge_half(protocol, "fit", config.ranking.fit_users, ranker, inputs, config)
     weight, tried = choose_weight(fit)
     _, numbers = choose_weight(replace(fit, read=of_numbers))
     found = {"blend": tried[0.0], "numbers alone": max(numbers.values()), "numbers and texts": max(tried.values())}
-    gate, _ = _judged(protocol, "gate", config.ranking.gate_users, ranker, inputs, config)
+    gate, _ = judge_half(protocol, "gate", config.ranking.gate_users, ranker, inputs, config)
     evaluate = config.evaluate
     verdict = judge(gate, weight, resamples=evaluate.bootstrap, confidence=evaluate.confidence, seed=config.run.seed)
     return _Judgement(verdict, {name: round(value, 5) for name, value in found.items()})
 
 
-def _judged(
+def judge_half(
     protocol: str, half: str, users: int, ranker: Ranker, inputs: RankingInputs, config: Config
 ) -> tuple[Judged, NDArray[np.float32]]:
     """Return one half's lists with the ranker's scores, and the scores that its numbers alone would give."""
     ranking = config.ranking
     requests = inputs.judged(
-        half, users, config.run.seed, new_items=_filters_seen(config, protocol), actions=_actions(config)
+        half, users, config.run.seed, new_items=filters_seen(config, protocol), actions=actions_of(config)
     )
     lists = inputs.lists(candidates_file("validation", protocol), requests, max(ranking.depth, CUT))
     examples = inputs.examples("validation", requests, lists.first(ranking.depth))
@@ -300,17 +338,3 @@ def _protocols(run: RunFolder) -> list[str]:
     """Return the protocols that ``retrieve`` wrote candidates for."""
     folder = run.stage("retrieve")
     return [name for name in PROTOCOLS if (folder / f"{candidates_file('validation', name)}.parquet").is_file()]
-
-
-def _filters_seen(config: Config, protocol: str) -> bool:
-    return config.evaluate.filter_seen or protocol == NEW_ITEMS
-
-
-def _actions(config: Config) -> list[str]:
-    return list(config.evaluate.targets or config.prepare.targets)
-
-
-def _rows(requests: Requests, rows: Any) -> Requests:
-    keep = np.zeros(len(requests), dtype=bool)
-    keep[rows] = True
-    return requests.where(keep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +17,17 @@ from ranking.pairs import Tokens
 
 _SHUFFLED_TOGETHER = 32
 """Batches within which lists are sorted by length: enough to save padding, few enough to stay random."""
+_HELD_TOGETHER = 4096
+"""Requests of which everything is in memory at once; some megabytes."""
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Everything the cross-encoder is told about some requests and their candidates."""
+    """Everything the cross-encoder is told about some requests and their candidates.
+
+    Arrays may lie in memory-mapped files (``ranking.example_file``): whoever needs all requests goes by ``blocks``.
+    """
 
     items: NDArray[np.int32]
     """``[requests, length]``, -1 past a list's end."""
@@ -44,10 +51,21 @@ class Examples:
             self.items[rows], self.features[rows], self.intent[rows], Tokens(ids, offsets), self.item_tokens
         )
 
-    @property
+    def blocks(self) -> Iterator[slice]:
+        """Yield rows of so many requests as may be held in memory at once."""
+        for start in range(0, len(self), _HELD_TOGETHER):
+            yield slice(start, min(start + _HELD_TOGETHER, len(self)))
+
+    @cached_property
+    def candidates(self) -> NDArray[np.int64]:
+        """Candidates per request, ``[requests]``."""
+        return np.concatenate([(self.items[rows] >= 0).sum(axis=1) for rows in self.blocks()] or [_NONE])
+
+    @cached_property
     def of_items(self) -> NDArray[np.int64]:
-        """Tokens of each candidate's text, ``[requests, length]``; 0 past a list's end."""
-        return np.where(self.items >= 0, self.item_tokens.lengths[np.maximum(self.items, 0)], 0)
+        """Tokens of the texts of all candidates of a request together, ``[requests]``."""
+        lengths = np.append(self.item_tokens.lengths, 0)  # the last is that of no item, -1
+        return np.concatenate([lengths[self.items[rows]].sum(axis=1) for rows in self.blocks()] or [_NONE])
 
 
 class Batch(NamedTuple):
@@ -98,7 +116,10 @@ def lay(tokens: Tokens, rows: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
 
 
 class TrainingBatches:
-    """Batches of an epoch in a random order that seed and epoch alone decide; each new pass is the next epoch."""
+    """Batches of an epoch in a random order that seed and epoch alone decide; each new pass is the next epoch.
+
+    A training that was cut off says how many steps it has ``done``, and its first pass is what is left of its epoch.
+    """
 
     def __init__(
         self,
@@ -110,6 +131,7 @@ class TrainingBatches:
         seed: int,
         rank: int = 0,
         ranks: int = 1,
+        done: int = 0,
     ) -> None:
         """Take what is trained on.
 
@@ -121,15 +143,19 @@ class TrainingBatches:
             seed: of the order.
             rank: of this process.
             ranks: processes that train together; in each step every one reads a batch of its own.
+            done: steps of an earlier training of these lists that this one goes on from.
         """
         self._examples, self._gains, self._tokens = examples, gains, tokens
         self._tokens_per_batch, self._seed = tokens_per_batch, seed
         self._rank, self._ranks = rank, ranks
-        self._epoch = 0
+        self._epoch, self._skipped = 0, done
+        while self._skipped >= len(self.rows(self._epoch)) > 0:
+            self._skipped -= len(self.rows(self._epoch))
+            self._epoch += 1
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self.rows(self._epoch)
-        self._epoch += 1
+        batches = self.rows(self._epoch)[self._skipped :]
+        self._epoch, self._skipped = self._epoch + 1, 0
         for rows in batches:
             yield make_batch(self._examples, rows, self._gains)
 

@@ -31,14 +31,15 @@ class CollapseWatch:
     """Counts the steps on end whose lists have no spread."""
 
     def __init__(self) -> None:
-        self._flat = 0
+        self.flat = 0
+        """Of them by now."""
         self.reason = ""
         """Why training should stop; empty while it should not."""
 
     def see(self, spread: float, step: int, loss: float) -> bool:
         """Take in a step's spread and loss, and return whether training should stop."""
-        self._flat = self._flat + 1 if spread < LEAST_SPREAD else 0
-        if self._flat >= PATIENCE:
+        self.flat = self.flat + 1 if spread < LEAST_SPREAD else 0
+        if self.flat >= PATIENCE:
             self.reason = (
                 f"training collapsed and was stopped at step {step:,}: over its last {PATIENCE} steps the scores "
                 f"within a list differed by less than {LEAST_SPREAD:g} (now {spread:.1e}, loss {loss:.3f}), so they "

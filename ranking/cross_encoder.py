@@ -100,7 +100,7 @@ class CrossEncoder(nn.Module):
     @staticmethod
     def training_tokens(examples: Examples) -> NDArray[np.int64]:
         """Return the tokens of each request's context and candidates together, ``[requests]``."""
-        lengths: NDArray[np.int64] = examples.contexts.lengths + examples.of_items.sum(axis=1)
+        lengths: NDArray[np.int64] = examples.contexts.lengths + examples.of_items
         return lengths
 
     @staticmethod

@@ -90,7 +90,7 @@ class FullCrossEncoder(nn.Module):
     def training_tokens(self, examples: Examples) -> NDArray[np.int64]:
         """Return the tokens of all pairs of each request, ``[requests]``."""
         beside = examples.contexts.lengths + len(self.join.glue) - self.join.skip
-        lengths: NDArray[np.int64] = examples.of_items.sum(axis=1) + (examples.items >= 0).sum(axis=1) * beside
+        lengths: NDArray[np.int64] = examples.of_items + examples.candidates * beside
         return lengths
 
     def reading_tokens(self, requests: float, context: float, candidates: float, item: float, items: float) -> float:

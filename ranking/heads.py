@@ -35,10 +35,9 @@ class ScoreHeads(nn.Module):
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_scale", torch.ones(features))
 
-    def standardise(self, features: Tensor) -> None:
-        """Take mean and spread of the numeric features from ``features`` ``[candidates, features]``."""
-        spread = features.std(dim=0, unbiased=False)
-        self.feature_mean.copy_(features.mean(dim=0))
+    def standardise(self, mean: Tensor, spread: Tensor) -> None:
+        """Take mean and standard deviation of the numeric features over all candidates, ``[features]`` each."""
+        self.feature_mean.copy_(mean)
         # A feature that never varied in training says nothing: a huge scale keeps it at zero for ever.
         self.feature_scale.copy_(torch.where(spread > 1e-6, spread, torch.full_like(spread, 1e12)))
 

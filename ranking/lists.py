@@ -1,10 +1,11 @@
-"""Lists: the retriever's own candidates of each request, and the ones a ranker is trained on."""
+"""Lists: the retriever's own candidates of each request, read whole or streamed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,9 @@ from commerce.columns import NO_ITEM
 from commerce.metrics import Relevant
 from commerce.records import check_record
 from commerce.state import Candidates
+from configs.errors import InputError
 
-_ROWS = 1_000_000
+_ROWS = 250_000
 """Rows read together: bounds memory, changes nothing."""
 
 
@@ -73,43 +75,142 @@ def read_lists(path: Path, request_id: NDArray[np.int64], sources: Sequence[str]
         request_id: ``[requests]``, in the order wanted; a request without candidates gets an empty list.
         sources: names, in the order of the last axis.
         depth: candidates per request.
+
+    Raises:
+        ValueError: if the file is another record.
+        InputError: if its requests do not ascend.
     """
-    check_record("candidates", path)
-    file = pq.ParquetFile(path)
-    shape = (len(request_id), depth)
-    lists = Lists(
-        np.full(shape, NO_ITEM, dtype=np.int32),
-        np.zeros(shape, dtype=np.float32),
-        np.full((*shape, len(sources)), -1, dtype=np.int32),
-        np.zeros((*shape, len(sources)), dtype=np.float32),
-    )
-    names = pa.array([BLEND, *sources])
-    # Twice through the file: where an item stands in the blend decides where its sources' words go.
-    for row, source, item, rank, score in _blocks(file, request_id, names):
-        at = (source == 0) & (rank < depth)
-        lists.items[row[at], rank[at]] = item[at]
-        lists.scores[row[at], rank[at]] = score[at]
-    places = _Places(lists.items)
-    for row, source, item, rank, score in _blocks(file, request_id, names):
-        at = np.flatnonzero(source > 0)
-        place = places.find(row[at], item[at])
-        at, place = at[place >= 0], place[place >= 0]
-        lists.source_rank[row[at], place, source[at] - 1] = rank[at]
-        lists.source_score[row[at], place, source[at] - 1] = score[at]
+    order = np.argsort(request_id)
+    lists = _empty(len(request_id), depth, len(sources))
+    for rows, found in stream_lists(path, request_id[order], sources, depth):
+        for name in ("items", "scores", "source_rank", "source_score"):
+            getattr(lists, name)[order[rows]] = getattr(found, name)
     return lists
 
 
-def _blocks(file: pq.ParquetFile, request_id: NDArray[np.int64], names: pa.Array):  # type: ignore[no-untyped-def]
-    """Yield (row of the request, source code, item, rank, score) of the rows that are asked for."""
-    order = np.argsort(request_id)
-    ordered = request_id[order]
-    for batch in file.iter_batches(batch_size=_ROWS):
+def stream_lists(
+    path: Path, request_id: NDArray[np.int64], sources: Sequence[str], depth: int
+) -> Iterator[tuple[NDArray[np.int64], Lists]]:
+    """Yield the lists of some requests in blocks, in the order of the file; memory does not grow with their number.
+
+    Args:
+        path: a ``CANDIDATES`` file.
+        request_id: ``[requests]``, ascending.
+        sources: names, in the order of the last axis.
+        depth: candidates per request.
+
+    Yields: rows of ``request_id``, ascending, and their lists. A request without candidates is in no block.
+
+    Raises:
+        ValueError: if the file is another record, or ``request_id`` does not ascend.
+        InputError: if the file's requests do not ascend.
+    """
+    check_record("candidates", path)
+    if (np.diff(request_id) <= 0).any():
+        raise ValueError("lists are streamed in the order of the file; ask for requests by ascending id")
+    names = pa.array([BLEND, *sources])
+    for entries in _whole_requests(path, request_id, names):
+        rows, row = np.unique(entries.row, return_inverse=True)
+        yield rows, _lay(entries, row, len(rows), depth, len(sources))
+
+
+class _Entries(NamedTuple):
+    """Rows of the file, ``[entries]`` each."""
+
+    row: NDArray[np.int64]
+    """Of the request."""
+    source: NDArray[np.int64]
+    """0 for the blend, then as ``sources`` has them."""
+    item: NDArray[np.int32]
+    rank: NDArray[np.int32]
+    score: NDArray[np.float32]
+
+    def of(self, part: slice) -> _Entries:
+        return _Entries(self.row[part], self.source[part], self.item[part], self.rank[part], self.score[part])
+
+    def then(self, other: _Entries) -> _Entries:
+        return _Entries(
+            np.concatenate([self.row, other.row]),
+            np.concatenate([self.source, other.source]),
+            np.concatenate([self.item, other.item]),
+            np.concatenate([self.rank, other.rank]),
+            np.concatenate([self.score, other.score]),
+        )
+
+
+def _whole_requests(path: Path, request_id: NDArray[np.int64], names: pa.Array) -> Iterator[_Entries]:
+    """Yield the entries that are asked for; all of a request come together."""
+    held: _Entries | None = None
+    for entries in _entries(path, request_id, names):
+        if held is not None:
+            entries = held.then(entries)
+        if not len(entries.row):
+            continue
+        # The last request may go on in what is read next.
+        last = int(np.searchsorted(entries.row, entries.row[-1]))
+        if last:
+            yield entries.of(slice(0, last))
+        held = entries.of(slice(last, None))
+    if held is not None:
+        yield held
+
+
+def _entries(path: Path, request_id: NDArray[np.int64], names: pa.Array) -> Iterator[_Entries]:
+    """Yield the entries that are asked for as the file has them, some at a time."""
+    file, before = pq.ParquetFile(path), -1
+    for batch in file.iter_batches(batch_size=_ROWS, row_groups=_groups(file, request_id)):
         ids = batch.column("request_id").to_numpy()
-        place = np.minimum(np.searchsorted(ordered, ids), max(len(ordered) - 1, 0))
+        fall = np.flatnonzero(np.diff(ids, prepend=before) < 0)[:1]
+        if len(fall):
+            former = ids[fall[0] - 1] if fall[0] else before
+            raise InputError(
+                f"{path}: request {ids[fall[0]]} stands after request {former}, but candidates lie by ascending "
+                "request, each request's together; run `mercato retrieve CONFIG` again"
+            )
+        before = int(ids[-1])
+        place = np.minimum(np.searchsorted(request_id, ids), len(request_id) - 1)
         source = pc.fill_null(pc.index_in(batch.column("source"), value_set=names), -1).to_numpy(zero_copy_only=False)
-        known = np.flatnonzero((source >= 0) & (ordered[place] == ids)) if len(ordered) else np.empty(0, np.int64)
+        known = np.flatnonzero((source >= 0) & (request_id[place] == ids))
         columns = (batch.column(name).to_numpy()[known] for name in ("item", "rank", "score"))
-        yield order[place[known]], source[known], *columns
+        yield _Entries(place[known], source[known], *columns)
+
+
+def _groups(file: pq.ParquetFile, request_id: NDArray[np.int64]) -> list[int]:
+    """Return the row groups in which requests that are asked for may be, by the bounds that the file notes."""
+    groups, column = [], file.schema_arrow.get_field_index("request_id")
+    for group in range(file.metadata.num_row_groups):
+        bounds = file.metadata.row_group(group).column(column).statistics
+        if bounds is None or not bounds.has_min_max:
+            first, last = 0, len(request_id)
+        else:
+            first, last = np.searchsorted(request_id, [bounds.min, bounds.max + 1])
+        if last > first:
+            groups.append(group)
+    return groups
+
+
+def _lay(entries: _Entries, row: NDArray[np.int64], requests: int, depth: int, sources: int) -> Lists:
+    """Return the lists of a block; ``row`` ``[entries]`` counts its requests from 0."""
+    lists = _empty(requests, depth, sources)
+    at = (entries.source == 0) & (entries.rank < depth)
+    lists.items[row[at], entries.rank[at]] = entries.item[at]
+    lists.scores[row[at], entries.rank[at]] = entries.score[at]
+    at = np.flatnonzero(entries.source > 0)
+    # Where an item stands in the blend decides where its sources' words go.
+    place = _Places(lists.items).find(row[at], entries.item[at])
+    at, place = at[place >= 0], place[place >= 0]
+    lists.source_rank[row[at], place, entries.source[at] - 1] = entries.rank[at]
+    lists.source_score[row[at], place, entries.source[at] - 1] = entries.score[at]
+    return lists
+
+
+def _empty(requests: int, depth: int, sources: int) -> Lists:
+    return Lists(
+        np.full((requests, depth), NO_ITEM, dtype=np.int32),
+        np.zeros((requests, depth), dtype=np.float32),
+        np.full((requests, depth, sources), -1, dtype=np.int32),
+        np.zeros((requests, depth, sources), dtype=np.float32),
+    )
 
 
 class _Places:
@@ -133,19 +234,6 @@ class _Places:
         return found
 
 
-@dataclass(frozen=True)
-class TrainingLists:
-    """Lists with at least one relevant and one other candidate, and what became of the rest."""
-
-    rows: NDArray[np.int64]
-    """Which of the requests given these are, ``[lists]``."""
-    lists: Lists
-    gains: NDArray[np.float32]
-    """``[lists, length]``, 0 for what is not relevant."""
-    counts: dict[str, int]
-    """Requests by what became of them, for a person."""
-
-
 def gains_of(items: NDArray[np.int32], relevant: Relevant) -> NDArray[np.float32]:
     """Return the gain of each candidate, ``[requests, length]``, 0 for what is not relevant."""
     gains = np.zeros(items.shape, dtype=np.float32)
@@ -153,55 +241,3 @@ def gains_of(items: NDArray[np.int32], relevant: Relevant) -> NDArray[np.float32
     place = _Places(items).find(rows, relevant.items)
     gains[rows[place >= 0], place[place >= 0]] = relevant.gains[place >= 0]
     return gains
-
-
-def build_training_lists(lists: Lists, relevant: Relevant, *, length: int, most: int, seed: int) -> TrainingLists:
-    """Choose what to train on, by these rules.
-
-    A request none of whose relevant items is in its list teaches nothing about the order and is left out, as is one
-    whose list holds relevant items only. Of longer lists, the relevant candidates with the largest gains stay (half of
-    ``length`` at most) and the rest is filled with other candidates drawn at random; shorter lists stay as they are.
-    Above ``most`` requests, a random share is kept.
-
-    Args:
-        lists: the candidates to choose from.
-        relevant: of the same requests.
-        length: candidates in a training list, at most.
-        most: lists, at most.
-        seed: of the draws.
-    """
-    gains = gains_of(lists.items, relevant)
-    positives, sizes = (gains > 0).sum(axis=1), lists.counts
-    usable = np.flatnonzero((positives > 0) & (positives < sizes))
-    draw = np.random.default_rng([seed, 0x11575])
-    rows = np.sort(draw.permutation(usable)[:most])
-    columns = _choose(gains[rows], lists.kept[rows], length, draw)
-    chosen = lists.of(rows)
-    at = (np.arange(len(rows))[:, None], columns)
-    picked = Lists(*(getattr(chosen, name)[at] for name in ("items", "scores", "source_rank", "source_score")))
-    counts = {
-        "requests": len(lists),
-        "trained on": len(rows),
-        "without a relevant candidate": int((positives == 0).sum()),
-        "with relevant candidates only": int(((positives > 0) & (positives == sizes)).sum()),
-        "left out above the most": len(usable) - len(rows),
-        "shorter than the list length": int((picked.counts < length).sum()),
-    }
-    return TrainingLists(rows, picked, gains[rows][at], counts)
-
-
-def _choose(
-    gains: NDArray[np.float32], kept: NDArray[np.bool_], length: int, draw: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return the columns chosen of each list, ``[lists, min(length, width)]``, in blended order, padding last."""
-    width = gains.shape[1]
-    luck = draw.random(gains.shape)
-    best = np.argsort(np.argsort(-(gains + luck * 1e-6), axis=1), axis=1)
-    surely = (gains > 0) & (best < max(1, length // 2))
-    # Sort by: chosen relevant ones, then the others at random, then surplus relevant ones, then padding.
-    group = np.select([~kept, surely, gains == 0], [3.0, 0.0, 1.0], 2.0)
-    columns = np.argsort(group + luck, axis=1)[:, : min(length, width)]
-    last = np.where(np.take_along_axis(group, columns, axis=1) == 3.0, width, 0)
-    order = np.argsort(columns + last, axis=1)
-    chosen: NDArray[np.int64] = np.take_along_axis(columns, order, axis=1)
-    return chosen

@@ -25,6 +25,7 @@ from pipeline.report.figure import Figure
 from pipeline.report.index_choice import IndexChoice, read_index_choice
 from pipeline.report.look import Style, styles
 from pipeline.report.page import render
+from pipeline.report.ranker_choice import RankerChoice, read_ranker_choice
 from pipeline.run_folder import RunFolder
 from pipeline.tables import cut_off, rule
 
@@ -84,6 +85,8 @@ class Report:
     """How well sensitive features can be read from user vectors, as ``metrics.json`` has it."""
     training: list[Figure]
     index: IndexChoice | None
+    reranker: RankerChoice | None
+    """Among rerankers, where ``mercato front`` measured some."""
 
 
 def write_report(run: RunFolder, evaluated: Path, seed: int) -> Path:
@@ -122,6 +125,7 @@ def compose(run: RunFolder, evaluated: Path, seed: int) -> Report:
         probe=measurements[0].metrics.get("sensitive_probe", []),
         training=curves,
         index=read_index_choice(run),
+        reranker=read_ranker_choice(run),
     )
 
 

@@ -47,3 +47,18 @@ def test_seed_and_epoch_alone_decide_the_order(describe):
     assert len(seen[0]) > 1
     assert [rows.tolist() for rows in first.rows(1)] == [rows.tolist() for rows in again.rows(1)]
     assert [rows.tolist() for rows in first.rows(1)] != [rows.tolist() for rows in first.rows(0)]
+
+
+def test_steps_that_are_done_are_not_read_again(describe):
+    examples = describe([[0]] * 50, ["red"] * 50)
+
+    def build(done=0):
+        gains, tokens = np.arange(50, dtype=np.float32)[:, None], np.full(50, 7)
+        return TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=40, seed=3, done=done)
+
+    whole = build()
+    order = [batch.gains[:, 0].tolist() for _ in range(3) for batch in whole]
+    for done in (0, 1, len(order) // 3, len(order) // 3 + 2):
+        rest = build(done)
+        passes = 3 - done * 3 // len(order)
+        assert [batch.gains[:, 0].tolist() for _ in range(passes) for batch in rest] == order[done:]

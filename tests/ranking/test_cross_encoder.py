@@ -93,7 +93,7 @@ def test_each_intent_has_its_own_head(ranker, describe):
 
 
 def test_features_are_standardised_and_one_that_never_varied_says_nothing(ranker, describe):
-    ranker.cross_encoder.heads.standardise(torch.tensor([[10.0, 7.0], [30.0, 7.0]]))
+    ranker.cross_encoder.heads.standardise(torch.tensor([20.0, 7.0]), torch.tensor([10.0, 0.0]))
     assert ranker.cross_encoder.heads.feature_mean.tolist() == [20.0, 7.0]
     assert float(ranker.cross_encoder.heads.feature_scale[0]) == 10.0
     usual, odd = (scores_of(ranker, describe([[0]], ["red"], [[[20.0, two]]]))[0, 0] for two in (7.0, 99.0))

@@ -1,10 +1,13 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from commerce.candidates import CandidateWriter
 from commerce.metrics import Relevant
 from commerce.records import CANDIDATES, write_table
-from ranking.lists import Lists, build_training_lists, gains_of, read_lists
+from configs.errors import InputError
+from ranking.lists import _groups, gains_of, read_lists, stream_lists
 
 
 def candidates(path, rows):
@@ -16,12 +19,6 @@ def relevant(*lists):
     counts = [len(one) for one in lists]
     items = np.array([item for one in lists for item in one], dtype=np.int32)
     return Relevant(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), items, np.ones(len(items), np.float32))
-
-
-def plain(items):
-    items = np.array(items, dtype=np.int32)
-    scores = np.where(items >= 0, 1.0, 0.0).astype(np.float32)
-    return Lists(items, scores, np.zeros((*items.shape, 1), np.int32), np.zeros((*items.shape, 1), np.float32))
 
 
 def test_candidates_come_in_blended_order_with_what_each_source_said(tmp_path):
@@ -55,6 +52,44 @@ def test_rows_read_in_blocks_are_the_same(tmp_path, monkeypatch):
         assert np.array_equal(getattr(whole, name), getattr(blocks, name))
 
 
+def test_a_stream_gives_every_request_once_in_the_order_of_the_file(tmp_path, monkeypatch):
+    rows = [(r, 10 * r + i, s, i, 1.0 / (i + 1)) for r in range(6) for s in ("blend", "vectors") for i in range(3)]
+    candidates(tmp_path / "c.parquet", rows)
+    monkeypatch.setattr("ranking.lists._ROWS", 8)
+    ids = np.array([0, 2, 3, 5, 8])  # nobody found anything for 8
+    blocks = list(stream_lists(tmp_path / "c.parquet", ids, ("vectors",), depth=2))
+    assert len(blocks) > 1
+    assert np.concatenate([rows for rows, _ in blocks]).tolist() == [0, 1, 2, 3]
+    assert np.concatenate([lists.items for _, lists in blocks]).tolist() == [[0, 1], [20, 21], [30, 31], [50, 51]]
+
+
+def test_row_groups_without_anything_asked_for_are_not_read(tmp_path):
+    path = tmp_path / "c.parquet"
+    with CandidateWriter(path) as file:
+        for request in range(5):
+            one = np.array([[request]], np.int32)
+            file.write(np.array([request]), one, one.astype(np.float32), ("vectors",), one[:, :, None], one[:, :, None])
+    file = pq.ParquetFile(path)
+    assert _groups(file, np.array([1, 4, 7])) == [1, 4]
+    assert _groups(file, np.array([], np.int64)) == []
+    assert read_lists(path, np.array([4, 1, 7]), ("vectors",), depth=1).items.tolist() == [[4], [1], [-1]]
+
+
+@pytest.mark.parametrize("block", [2, 100])
+def test_a_file_whose_requests_do_not_ascend_is_refused(tmp_path, monkeypatch, block):
+    monkeypatch.setattr("ranking.lists._ROWS", block)
+    rows = [(3, 1, "blend", 0, 0.9), (5, 1, "blend", 0, 0.9), (4, 1, "blend", 0, 0.9)]
+    candidates(tmp_path / "c.parquet", rows)
+    with pytest.raises(InputError, match=r"c\.parquet: request 4 stands after request 5.*mercato retrieve CONFIG"):
+        read_lists(tmp_path / "c.parquet", np.array([3, 4, 5]), (), depth=2)
+
+
+def test_a_stream_is_asked_by_ascending_requests(tmp_path):
+    candidates(tmp_path / "c.parquet", [(1, 1, "blend", 0, 0.9)])
+    with pytest.raises(ValueError, match="ascending"):
+        next(stream_lists(tmp_path / "c.parquet", np.array([2, 1]), (), depth=2))
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path):
     write_table(
         pa.table({"request_id": [1], "item": [1], "source": ["blend"], "rank": [0], "score": [1.0]}),
@@ -69,48 +104,3 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 def test_gains_stand_where_the_relevant_items_are():
     gains = gains_of(np.array([[5, 6, -1], [6, 5, 7]], np.int32), relevant([6, 9], [7]))
     assert gains.tolist() == [[0, 1, 0], [0, 0, 1]]
-
-
-def test_lists_that_teach_no_order_are_left_out_and_counted():
-    lists = plain([[1, 2, 3], [1, 2, 3], [1, -1, -1], [4, 5, -1], [-1, -1, -1]])
-    built = build_training_lists(lists, relevant([2], [9], [1], [5], [1]), length=3, most=10, seed=0)
-    assert built.rows.tolist() == [0, 3]
-    assert built.lists.items.tolist() == [[1, 2, 3], [4, 5, -1]]
-    assert built.gains.tolist() == [[0, 1, 0], [0, 1, 0]]
-    assert built.counts == {
-        "requests": 5,
-        "trained on": 2,
-        "without a relevant candidate": 2,
-        "with relevant candidates only": 1,
-        "left out above the most": 0,
-        "shorter than the list length": 1,
-    }
-
-
-def test_a_cut_list_keeps_its_relevant_items_and_the_blended_order():
-    lists = plain([list(range(50))] * 40)
-    built = build_training_lists(lists, relevant(*[[49]] * 40), length=6, most=100, seed=1)
-    assert (built.gains.sum(axis=1) == 1).all()
-    assert (built.lists.items[:, -1] == 49).all()  # the last of the blend stays the last
-    assert (np.diff(built.lists.items, axis=1) > 0).all()
-    assert len(np.unique(built.lists.items[:, :-1])) > 40  # the others are drawn, not the first ones
-
-
-def test_half_a_list_at_least_is_not_relevant():
-    built = build_training_lists(plain([list(range(20))]), relevant(list(range(12))), length=6, most=1, seed=0)
-    assert built.gains.sum() == 3
-
-
-def test_a_list_length_beyond_the_list_keeps_the_whole_list():
-    built = build_training_lists(plain([[3, 1, 2]]), relevant([1]), length=100, most=1, seed=0)
-    assert built.lists.items.tolist() == [[3, 1, 2]]
-
-
-def test_above_the_most_requests_a_seed_decides():
-    lists, wanted = plain([[1, 2]] * 30), relevant(*[[1]] * 30)
-    first, again, other = (
-        build_training_lists(lists, wanted, length=2, most=10, seed=seed).rows.tolist() for seed in (1, 1, 2)
-    )
-    assert len(first) == 10
-    assert first == again
-    assert first != other
