@@ -365,6 +365,17 @@ class TowersConfig:
     """Targets that negatives are mined for, at most, drawn evenly; 0: all."""
     mined_weight: float = 0.5
     """Weight of the softmax over mined negatives beside the pool's."""
+    teacher: str = ""
+    """Folder of a finished run of the same shop, whose reranker teaches this run's towers: they start from that run's
+    and refine (``round_epochs``, ``round_rate``) with its reranker's scores of the retriever's lists. Refused where its
+    gate is closed. ``mercato teach`` sets it (docs/ranking.md). Empty: nobody teaches."""
+    teaching: float = 1.0
+    """Weight of the divergence from the teacher's order of a list, beside the towers' own loss. 0: they refine without
+    lessons, which tells how much of a gain is the teacher's."""
+    teaching_temperature: float = 1.0
+    """Divides the teacher's scores: 1 takes them as the log chances that a softmax loss makes them; above 1 softens."""
+    teaching_lists: int = 10000
+    """Lists that the teacher scores, at most: of moments before targets of the towers' window, drawn evenly."""
     temperature: float = 0.05
     """First value of the learnable temperature that divides the cosine."""
     tuning: str = "frozen"
@@ -442,6 +453,9 @@ class TowersConfig:
         at_least("towers", self, 1, ("rounds", "round_epochs", "mined_negatives", "mined_depth"))
         above("towers", self, 0, ("popular_power", "round_rate"))
         above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
+        at_least("towers", self, 0, ("teaching",))
+        above("towers", self, 0, ("teaching_temperature",))
+        at_least("towers", self, 1, ("teaching_lists",))
         above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout", "average"))
         shares("towers", self, ("round_rate",))

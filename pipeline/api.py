@@ -46,6 +46,12 @@ class Run:
         measured: dict[str, Any] = json.loads(run_relevance(self.config, say).read_text())
         return measured
 
+    def teach(self, control: bool = False, say: Callable[[str], None] = print) -> dict[str, Any]:
+        """Let the reranker teach the towers, in ``RUN/taught`` (``mercato teach``); return ``teaching.json``."""
+        from pipeline.teach import teach
+
+        return teach(self.config, control, say)
+
     def metrics(self) -> dict[str, Any]:
         """Return ``metrics.json`` as written by ``evaluate``."""
         metrics: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text())

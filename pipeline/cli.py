@@ -18,6 +18,7 @@ from configs.errors import InputError
 _RUN = "Run all stages; those that are up to date are skipped."
 _CURVE = "Train on shares of the users: how much data does this shop need?"
 _PARTS = "Say what each part adds: the same config without it, over several seeds."
+_TEACH = "Let the reranker teach the towers, in a run below; say what that was worth."
 _RELEVANCE = "Tune tower and cross-encoder on graded (query, product) pairs, and measure them."
 _CONFIG = "Print the config as resolved, every setting in it."
 _STAGES = {
@@ -62,7 +63,7 @@ class _Verbs(click.Group):
     """A group that lists its verbs in the order of the data and imports a tool only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["run", *_STAGES, "learning-curve", "parts", "relevance", "config", *_TOOLS]
+        return ["run", *_STAGES, "learning-curve", "parts", "teach", "relevance", "config", *_TOOLS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _TOOLS:
@@ -73,7 +74,7 @@ class _Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         tools = {name: text for name, (_, text) in _TOOLS.items()}
         helps = {"run": _RUN, **_STAGES, "learning-curve": _CURVE, "parts": _PARTS, "relevance": _RELEVANCE}
-        helps |= {"config": _CONFIG, **tools}
+        helps |= {"teach": _TEACH, "config": _CONFIG, **tools}
         with formatter.section("Verbs"):
             formatter.write_dl([(name, helps[name]) for name in self.list_commands(ctx)])
 
@@ -187,6 +188,31 @@ def _parts(config: str, overrides: tuple[str, ...], seeds: str) -> None:
     click.echo(f"by segment: {Path(loaded.run.folder) / PAGE}")
 
 
+def _teach_command() -> click.Command:
+    command = _with_config(_teach, "teach", _TEACH)
+    told = "Also refine once without the teacher: what of the gain is not its own."
+    command.params.append(click.Option(["--control"], is_flag=True, help=told))
+    return command
+
+
+def _teach(config: str, overrides: tuple[str, ...], control: bool) -> None:
+    _need_training_extra()
+    from configs.load import load_config
+    from pipeline.limits import limit_process
+
+    loaded = load_config(config, overrides)
+    limit_process(loaded.run.threads)
+    from pipeline.teach import FILE, teach, teaching_lines
+
+    found = teach(loaded, control, click.echo)
+    click.echo("\n".join(teaching_lines(found)))
+    home = Path(loaded.run.folder)
+    click.echo(f"all of it: {home / FILE}")
+    if found["kept"]:
+        taught = f"run.folder={found['taught']} towers.teacher={home}"
+        click.echo(f"its bundle: mercato run {' '.join([config, *overrides, taught])}")
+
+
 def _relevance(config: str, overrides: tuple[str, ...]) -> None:
     _need_training_extra()
     from configs.load import load_config
@@ -238,6 +264,7 @@ for _name, _help in _STAGES.items():
     commands.add_command(_stage_command(_name, _help) if _name != "evaluate" else _evaluate_command(_help))
 commands.add_command(_curve_command())
 commands.add_command(_parts_command())
+commands.add_command(_teach_command())
 commands.add_command(_with_config(_relevance, "relevance", _RELEVANCE))
 commands.add_command(_with_config(_print_config, "config", _CONFIG))
 

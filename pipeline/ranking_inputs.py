@@ -118,7 +118,27 @@ class RankingInputs:
         rows = np.searchsorted(whole, requests.request_id)
         vectors = np.load(embedded / f"users_{window}.npy", mmap_mode="r")[rows]
         intents = np.load(embedded / f"intents_{window}.npy")[rows].astype(np.float32)
-        facts = self.facts(window)
+        return self.described(requests, lists, vectors, intents, self.facts(window), label)
+
+    def described(
+        self,
+        requests: Requests,
+        lists: Lists,
+        vectors: NDArray[np.float32],
+        intents: NDArray[np.float32],
+        facts: ItemFacts,
+        label: str = "",
+    ) -> Examples:
+        """Describe requests of any moment and their candidates.
+
+        Args:
+            requests: what is asked.
+            lists: theirs.
+            vectors: ``[requests, dim]`` of the user tower.
+            intents: ``[requests, 3]``, chances; changed in place where the ranker is not told them.
+            facts: what was known about the items.
+            label: of the progress bar; none without.
+        """
         features = np.zeros((*lists.items.shape, len(self.features)), dtype=np.float32)
         contexts = []
         for row in tqdm(range(len(requests)), desc=label, unit="list", disable=not label):

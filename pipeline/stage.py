@@ -187,6 +187,8 @@ ITEM_STAGES = tuple(
 """Stages of a shop without a log."""
 SHARED = ("train-towers", "embed")
 """Stages that several ranks work on together."""
+TEACHING = ("train-towers", "embed", "index", "retrieve", "train-ranker")
+"""Stages of a teacher's run that its pupils' towers read (``towers.teacher``)."""
 _WHERE = {"towers": ("accelerator", "devices", "nodes", "strategy")}
 """Settings that say where a stage runs and not what comes out: a training may go on with more ranks, or fewer."""
 
@@ -316,6 +318,9 @@ def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
         facts["users_key"], facts["opt_out"] = _users_key(config), _opted_out(config)
     if stage.name == "evaluate":
         facts["users_key"] = _users_key(config)
+    if stage.name == "train-towers" and config.towers.teacher:
+        teacher = RunFolder(Path(config.towers.teacher))
+        facts["teacher"] = {name: outputs_digest(teacher, name) for name in TEACHING}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
