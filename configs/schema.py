@@ -638,6 +638,16 @@ class RankingConfig:
     """Width of the layer in which text and numeric features meet."""
     dropout: float = 0.1
     """Dropout on that layer while training."""
+    text_dropout: float | None = None
+    """Dropout inside the language model while training; null: as its folder declares, mostly .1."""
+    text_noise: float = 0.0
+    """Share of the products' texts and queries, by hash, that it is trained on with noise: typos, another order of
+    words, look-alike scripts (docs/robustness.md)."""
+    text_noise_strength: float = 0.2
+    """Chance of each word of such a text to be changed."""
+    adversarial: float = 0.0
+    """Length of a shift of the word vectors, where it does most harm, that every training step is taken with once more
+    (FGM, Miyato et al. 2017); usual: .1 to 1. More than doubles the cost of training. 0: off."""
     number_steps: int = 200
     """Steps, over all lists at once, in which the heads learn from the numeric features before the texts join."""
     number_learning_rate: float = 5e-3
@@ -680,7 +690,11 @@ class RankingConfig:
         at_least("ranking", self, 2, ("list_length",))
         at_least("ranking", self, 0, ("number_steps", "weight_decay"))
         above("ranking", self, 0, ("number_learning_rate", "learning_rate", "head_learning_rate", "max_minutes"))
-        shares("ranking", self, ("dropout",))
+        shares("ranking", self, ("dropout", "text_noise", "text_noise_strength"))
+        at_least("ranking", self, 0, ("adversarial",))
+        if self.text_dropout is not None:
+            shares("ranking", self, ("text_dropout",))
+            below("ranking", self, 1, ("text_dropout",))
 
 
 @dataclass

@@ -19,6 +19,7 @@ _RUN = "Run all stages; those that are up to date are skipped."
 _CURVE = "Train on shares of the users: how much data does this shop need?"
 _PARTS = "Say what each part adds: the same config without it, over several seeds."
 _TEACH = "Let the reranker teach the towers, in a run below; say what that was worth."
+_ROBUSTNESS = "Say what typos, word order and look-alike scripts do to the shipped order."
 _RELEVANCE = "Tune tower and cross-encoder on graded (query, product) pairs, and measure them."
 _CONFIG = "Print the config as resolved, every setting in it."
 _STAGES = {
@@ -63,7 +64,7 @@ class _Verbs(click.Group):
     """A group that lists its verbs in the order of the data and imports a tool only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["run", *_STAGES, "learning-curve", "parts", "teach", "relevance", "config", *_TOOLS]
+        return ["run", *_STAGES, "learning-curve", "parts", "teach", "robustness", "relevance", "config", *_TOOLS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _TOOLS:
@@ -74,7 +75,7 @@ class _Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         tools = {name: text for name, (_, text) in _TOOLS.items()}
         helps = {"run": _RUN, **_STAGES, "learning-curve": _CURVE, "parts": _PARTS, "relevance": _RELEVANCE}
-        helps |= {"teach": _TEACH, "config": _CONFIG, **tools}
+        helps |= {"teach": _TEACH, "robustness": _ROBUSTNESS, "config": _CONFIG, **tools}
         with formatter.section("Verbs"):
             formatter.write_dl([(name, helps[name]) for name in self.list_commands(ctx)])
 
@@ -213,6 +214,28 @@ def _teach(config: str, overrides: tuple[str, ...], control: bool) -> None:
         click.echo(f"its bundle: mercato run {' '.join([config, *overrides, taught])}")
 
 
+def _robustness_command() -> click.Command:
+    command = _with_config(_robustness, "robustness", _ROBUSTNESS)
+    command.params += [
+        click.Option(["--strengths"], default=".1,.3", show_default=True, help="Chances of a word to be changed."),
+        click.Option(["--requests"], type=click.IntRange(min=0), default=1000, show_default=True, help="0: all."),
+    ]
+    return command
+
+
+def _robustness(config: str, overrides: tuple[str, ...], strengths: str, requests: int) -> None:
+    _need_training_extra()
+    from configs.load import load_config
+    from pipeline.limits import limit_process
+
+    loaded = load_config(config, overrides)
+    limit_process(loaded.run.threads)
+    from pipeline.robustness import FILE, measure_robustness, parse_strengths, robustness_lines
+
+    found = measure_robustness(loaded, parse_strengths(strengths), requests)
+    click.echo("\n".join([*robustness_lines(found), f"all of it: {Path(loaded.run.folder) / FILE}"]))
+
+
 def _relevance(config: str, overrides: tuple[str, ...]) -> None:
     _need_training_extra()
     from configs.load import load_config
@@ -265,6 +288,7 @@ for _name, _help in _STAGES.items():
 commands.add_command(_curve_command())
 commands.add_command(_parts_command())
 commands.add_command(_teach_command())
+commands.add_command(_robustness_command())
 commands.add_command(_with_config(_relevance, "relevance", _RELEVANCE))
 commands.add_command(_with_config(_print_config, "config", _CONFIG))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from commerce.noise import noised_share
 from commerce.records import Requests
 from configs.schema import Config
 from learning.adapters import merge_inserted
@@ -66,16 +68,26 @@ def train_ranker(work: Work) -> Outcome:
     print(counted, flush=True)
     if not len(training.rows):
         return _write_closed(work, "no request of the ranker window has a relevant candidate beside another one")
-    examples = inputs.examples("ranker", _rows(asked, training.rows), training.lists)
+    examples = _with_noise(inputs, config).examples("ranker", _rows(asked, training.rows), training.lists)
     ranker = _build(inputs, config, examples, training)
     cost = _announce(ranker, inputs, config, examples, training)
     _fit_numbers(ranker, config, examples, training)
+    started = time.process_time()
     collapsed = _fit(ranker, config, examples, training, work.out)
+    trained = time.process_time() - started
     if collapsed:
         return _write_closed(work, collapsed)
     ranker.to(scoring_device())
     found = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
-    return _write(work, counted, cost, found, inputs)
+    return _write(work, counted, cost, trained, found, inputs)
+
+
+def _with_noise(inputs: RankingInputs, config: Config) -> RankingInputs:
+    """Return what is trained on, a share of its texts noised; the gate reads them as they are."""
+    ranking, seed = config.ranking, config.run.seed
+    if not ranking.text_noise:
+        return inputs
+    return inputs.noised(lambda text: noised_share(text, ranking.text_noise, ranking.text_noise_strength, seed))
 
 
 def _build(inputs: RankingInputs, config: Config, examples: Examples, training: TrainingLists) -> Ranker:
@@ -106,6 +118,7 @@ def _build(inputs: RankingInputs, config: Config, examples: Examples, training: 
         attention=ranking.attention,
         join=(inputs.tokenizer.join.skip, inputs.tokenizer.join.glue),  # plain, for the checkpoint
         loss=ranking.loss,
+        adversarial=ranking.adversarial,
         weights=weights,
     )
     batches = _batches(ranker, config, examples, training)
@@ -255,7 +268,9 @@ def _judged(
     return judged, score_numbers(ranker, examples)
 
 
-def _write(work: Work, counted: str, cost: Cost, found: dict[str, _Judgement], inputs: RankingInputs) -> Outcome:
+def _write(
+    work: Work, counted: str, cost: Cost, trained: float, found: dict[str, _Judgement], inputs: RankingInputs
+) -> Outcome:
     ranking = work.config.ranking
     gate = {
         **found[MAIN].as_json(),
@@ -268,7 +283,7 @@ def _write(work: Work, counted: str, cost: Cost, found: dict[str, _Judgement], i
         "reads": list(ranking.reads),
         "sources": list(inputs.sources),
         "lists": counted,
-        "cost": cost.as_json(),
+        "cost": {**cost.as_json(), "training_processor_seconds": round(trained, 2)},
     }
     (work.out / "gate.json").write_text(json.dumps(gate, indent=1))
     if not any(judgement.verdict.shipped for judgement in found.values()):
