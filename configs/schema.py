@@ -647,7 +647,7 @@ class RankingConfig:
     """Chance of each word of such a text to be changed."""
     adversarial: float = 0.0
     """Length of a shift of the word vectors, where it does most harm, that every training step is taken with once more
-    (FGM, Miyato et al. 2017); usual: .1 to 1. More than doubles the cost of training. 0: off."""
+    (FGM, Miyato et al. 2017); usual: .1 to 1. A step then reads all texts twice. 0: off."""
     number_steps: int = 200
     """Steps, over all lists at once, in which the heads learn from the numeric features before the texts join."""
     number_learning_rate: float = 5e-3

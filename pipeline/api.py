@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,12 @@ class Run:
         from pipeline.teach import teach
 
         return teach(self.config, control, say)
+
+    def robustness(self, strengths: Sequence[float] = (0.1, 0.3), requests: int = 1000) -> dict[str, Any]:
+        """Measure the shipped order under noise in its texts (``mercato robustness``); return ``robustness.json``."""
+        from pipeline.robustness import measure_robustness
+
+        return measure_robustness(self.config, strengths, requests)
 
     def metrics(self) -> dict[str, Any]:
         """Return ``metrics.json`` as written by ``evaluate``."""

@@ -142,8 +142,9 @@ def taught_loss(
 
     Returns: sum over rows of the divergence in nats, a scalar; 0 without rows.
     """
-    student = torch.einsum("rd,rkd->rk", users.float() * scale, items.float())
-    return listwise_kl(teacher / temperature, student, ~absent).sum()
+    with torch.autocast(users.device.type, enabled=False):  # a lesson is in its small differences
+        student = torch.einsum("rd,rkd->rk", users.float() * scale, items.float())
+        return listwise_kl(teacher / temperature, student, ~absent).sum()
 
 
 def listwise_kl(teacher: Tensor, student: Tensor, kept: Tensor) -> Tensor:

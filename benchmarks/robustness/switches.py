@@ -44,7 +44,7 @@ SWITCHES: Mapping[str, Mapping[str, float]] = {
     "fgm .3": {"adversarial": 0.3},
     "fgm 1": {"adversarial": 1.0},
     "noise": {"text_noise": 0.5},
-    "dropout 0": {"text_dropout": 0.0},
+    "dropout .1": {"text_dropout": 0.1},
     "dropout .3": {"text_dropout": 0.3},
     "fgm 1 and noise": {"adversarial": 1.0, "text_noise": 0.5},
 }

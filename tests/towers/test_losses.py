@@ -170,6 +170,15 @@ def test_a_lesson_pulls_a_user_towards_what_the_teacher_likes_more_than_the_towe
     assert loss.item() == pytest.approx(apart)  # (p - q) log(p / q) of two items with swapped chances
 
 
+def test_a_lesson_is_as_exact_in_bf16():
+    users, items, *_ = _shop(torch.float32, rows=4)
+    lists, teacher = items[:12].reshape(4, 3, DIM), torch.randn(4, 3, generator=torch.Generator().manual_seed(3))
+    shape = users, lists, teacher, torch.zeros(4, 3, dtype=torch.bool), torch.tensor(20.0)
+    exact = taught_loss(*shape, temperature=1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert taught_loss(*shape, temperature=1.0).item() == exact.item()
+
+
 def test_items_past_the_end_of_a_lesson_get_no_gradient_and_no_lesson_is_no_loss():
     users, items, *_ = _shop(torch.float32, rows=2)
     lists = items[torch.tensor([[0, 1, 2], [3, 4, 5]])]
