@@ -25,7 +25,7 @@ demo: setup
 	$(BIN)/mercato show runs/demo
 
 test: setup
-	$(BIN)/pytest -m 'not slow and not browser'
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not browser'
 
 test-slow: setup
 	$(BIN)/pytest -m slow

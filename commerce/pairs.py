@@ -29,6 +29,8 @@ from configs.schema import RelevanceConfig
 
 NEEDED = ("query", "title", "grade")
 OPTIONAL = ("weight", "variance", "fold")
+DESCRIPTION = "description"
+"""Text that a table may lack: then every product is read as if it had none."""
 HIGHEST_GRADE = 30.0
 """A grade gains 2 ** grade - 1; beyond this one product would be worth a billion."""
 _SETTING = "relevance.columns"
@@ -121,11 +123,14 @@ def check_pairs(warehouse: Backend, settings: RelevanceConfig) -> tuple[Checked,
         InputError: for an empty table or a column that is not there.
     """
     table = read_files(warehouse, "raw_pairs", pair_files(settings))
-    pairs = rename_columns(table, settings.columns, (*NEEDED, *OPTIONAL), "pair", _SETTING)
+    pairs = rename_columns(table, settings.columns, (*NEEDED, *OPTIONAL, DESCRIPTION), "pair", _SETTING)
     require_columns(pairs, NEEDED, "pairs", _SETTING)
+    notes = overlooked_columns(pairs, (*OPTIONAL, DESCRIPTION), _SETTING)
     others = [*text_columns(settings.tower_text), *text_columns(settings.cross_text)]
+    if DESCRIPTION in others and DESCRIPTION not in pairs.columns:
+        pairs = pairs.mutate(**{DESCRIPTION: ibis.null("string")})
+        notes.append("the pairs table has no column description: product texts are made without it")
     require_columns(pairs, others, "pairs", "relevance.tower_text and relevance.cross_text")
-    notes = overlooked_columns(pairs, OPTIONAL, _SETTING)
     refuse_empty("pairs", pairs, "relevance.pairs")
     numbers = {name: _number(pairs[name]) for name in OPTIONAL if name in pairs.columns}
     read = pairs.mutate(query=_text(pairs["query"]), grade=_grades(pairs, settings), **numbers)

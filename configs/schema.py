@@ -139,6 +139,9 @@ class BazaarConfig:
     """Probability that a comparison without a purchase is followed by a session that buys from its shortlist."""
     intent_relevance: float = 0.9
     """Probability that a slot of a browsing feed wanders to a category of its own instead of the session's topic."""
+    intent_tastes: float = 0.0
+    """How far what is liked depends on the intent: what is dear while browsing, rated well while comparing, cheap when
+    buying. Scale of utilities."""
     queries: float = 0.95
     """Probability that search words say what is wanted; else they are random ones."""
     position_bias: float = 1.0
@@ -181,7 +184,12 @@ class BazaarConfig:
         probabilities = ("intents", "funnel", "intent_relevance", "queries", "complements", "repeats", "bids")
         shares("bazaar", self, (*probabilities, "image_vectors", "new_users", "new_items", "chinese"))
         strengths = ("taste", "position_bias", "price_sensitivity", "substitutes", "variants", "popularity")
-        at_least("bazaar", self, 0, (*strengths, "item_features", "user_features", "seller_groups", "fraud_bursts"))
+        at_least(
+            "bazaar",
+            self,
+            0,
+            (*strengths, "intent_tastes", "item_features", "user_features", "seller_groups", "fraud_bursts"),
+        )
 
 
 @dataclass
@@ -881,13 +889,14 @@ class RelevanceConfig:
     pairs: str = ""
     """Table of graded pairs: a Parquet, CSV or JSON-lines file, a folder of them, or a glob."""
     columns: dict[str, str] = field(default_factory=dict)
-    """Our column name -> the table's, where they differ: ``query``, ``title``, ``grade`` (needed); ``weight``,
-    ``variance`` and ``fold`` (optional)."""
+    """Our column name -> the table's, where they differ: ``query``, ``title``, ``grade`` (needed); ``description``,
+    ``weight``, ``variance`` and ``fold`` (optional)."""
     grades: dict[str, float] = field(default_factory=dict)
     """The table's word for a grade -> a number from 0, the more the better; empty: grades are numbers already."""
     tower_text: list[str] = field(default_factory=lambda: ["title"])
-    """Columns that make the product text which the tower reads, in order; ``a|b`` takes b where a is empty."""
-    cross_text: list[str] = field(default_factory=lambda: ["title"])
+    """Columns that make the product text which the tower reads, in order; ``a|b`` takes b where a is empty. A table
+    may lack ``description`` alone."""
+    cross_text: list[str] = field(default_factory=lambda: ["title", "description"])
     """Columns that make the product text which the cross-encoder reads."""
     folds: int = 5
     """Parts of the queries, by hash, each of which is measured with models that were trained on the others; not used
@@ -916,11 +925,14 @@ class RelevanceConfig:
     """Peak learning rate of the tower's encoder."""
     tower_scale: float = 20.0
     """What cosines are multiplied with in the tower's loss."""
+    tower_way: float = 0.5
+    """How much of the way from the untuned encoder's weights to the tuned ones' the tower goes at last, a share: on
+    queries that no pair is of, half of it is as good and surer (docs/relevance.md)."""
     cross_encoder: bool = True
     """Whether a cross-encoder is trained beside the tower; else the tower is blended with words alone."""
     cross_query_tokens: int = 24
     """Tokens of a query that the cross-encoder reads, at most."""
-    cross_text_tokens: int = 40
+    cross_text_tokens: int = 64
     """Tokens of a product text that the cross-encoder reads beside it, at most."""
     cross_epochs: int = 2
     """Passes of the cross-encoder over the pairs; the best epoch is kept."""
@@ -947,13 +959,13 @@ class RelevanceConfig:
         at_least("relevance", self, 8, ("tower_tokens", "cross_query_tokens", "cross_text_tokens"))
         at_least("relevance", self, 0, ("weight_decay",))
         rates = ("tower_learning_rate", "cross_learning_rate", "cross_head_learning_rate")
-        above("relevance", self, 0, (*rates, "tower_scale", "validation_share", "train_share"))
-        shares("relevance", self, ("validation_share", "train_share", "average"))
+        above("relevance", self, 0, (*rates, "tower_scale", "tower_way", "validation_share", "train_share"))
+        shares("relevance", self, ("validation_share", "train_share", "average", "tower_way"))
         below("relevance", self, 0.5, ("average", "validation_share"))
         for name in ("tower_text", "cross_text"):
             if not getattr(self, name):
                 raise ValueError(f"relevance.{name} names no column; the product's title, at least, is to be read")
-        known = ("query", "title", "grade", "weight", "variance", "fold")
+        known = ("query", "title", "grade", "description", "weight", "variance", "fold")
         unknown = [name for name in self.columns if name not in known]
         if unknown:
             raise ValueError(f"relevance.columns.{unknown[0]} is not one of ours: {', '.join(known)}")

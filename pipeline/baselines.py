@@ -64,13 +64,13 @@ def oracle_intents(work: Work, requests: Requests, shop: Shop) -> NDArray[np.flo
     return open_oracle(work.run, work.config, shop.queries).intents(shop.histories, requests)
 
 
-def open_oracle(run: RunFolder, config: Config, queries: Sequence[str]) -> Oracle:
-    """Return the oracle of a run on the bazaar."""
+def open_oracle(run: RunFolder, config: Config, queries: Sequence[str], *, tells_intents: bool = True) -> Oracle:
+    """Return the oracle of a run on the bazaar, or the one that does not tell intents."""
     from commerce.bazaar.oracle import Oracle
 
     ingested = run.stage("ingest")
     item_ids, user_ids = (_ids(ingested / f"{kind}_ids.parquet") for kind in ("item", "user"))
-    return Oracle(config.bazaar, item_ids, user_ids, queries)
+    return Oracle(config.bazaar, item_ids, user_ids, queries, tells_intents=tells_intents)
 
 
 def _ids(path: Path) -> list[str]:

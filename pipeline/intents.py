@@ -18,7 +18,7 @@ from commerce.session_statistics import LoggedSessions
 from pipeline.session_files import INTENT_MOMENTS, read_sessions
 from pipeline.tower_inputs import Prepared
 from towers.embed import embed_intents, embed_items, embed_users
-from towers.intent import IntentHead, calibrate_intents, fit_intents
+from towers.intent import IntentHead, Told, fit_intents, fit_intents_by
 from towers.module import TwoTower
 from towers.validation import AskedBatches
 
@@ -43,14 +43,15 @@ def fit_intent_head(module: TwoTower, prepared: Prepared, fit: Requests, seed: i
     if len(np.unique(moments.label)) < 2:
         return ["intents: the log's sessions show fewer than two, so every intent stays equally likely"]
     items = embed_items(module)
-    fit_intents(module.intent, *read_moments(module, items, histories, sessions, moments), _labels(moments))
+    told = _told(module, items, histories, sessions, moments)
     asked = of_requests(fit)
     held_out = IntentMoments.join([asked, calibration_moments(prepared, np.unique(fit.user), seed)])
     if len(held_out) < _FEWEST_TO_CALIBRATE:
+        fit_intents(module.intent, *told)
         return [f"intents: fitted on {len(moments):,} moments; only {len(held_out)} of fit users, not calibrated"]
-    states, statistics = read_moments(module, items, histories, sessions, held_out)
-    calibrate_intents(module.intent, states, statistics, _labels(held_out))
-    said = f"intents: fitted on {len(moments):,} moments, calibrated on {len(held_out):,} of fit users"
+    states, statistics, labels = _told(module, items, histories, sessions, held_out)
+    prior = fit_intents_by(module.intent, told, (states, statistics, labels))
+    said = f"intents: fitted on {len(moments):,} moments, calibrated on {len(held_out):,} of fit users, prior {prior:g}"
     with torch.no_grad():
         chances = module.intent(states, statistics).numpy()[: len(asked)]
     if not len(asked):
@@ -65,12 +66,12 @@ def out_of_fold_intents(
     """Return the chances of each intent, ``[moments, 3]``, at moments of the towers' window, whose labels trained the
     head: so those of each half of the users come from a head that was fitted on the other half.
 
-    Temperature and biases are the shipped head's, which was calibrated on users of another window.
+    Each is calibrated on ``fit`` users of another window, as the shipped head is.
 
     Args:
         module: trained, with its catalogue attached and its head fitted.
         items: ``[items, dim]`` of ``embed_items``.
-        prepared: where histories and labels are.
+        prepared: where histories, requests and labels are.
         moments: labelled or not.
         seed: of the halves, and as of ``fit_intent_head``.
     """
@@ -78,18 +79,23 @@ def out_of_fold_intents(
     asked = read_moments(module, items, histories, sessions, moments)
     if not bool(module.intent.known):
         return embed_intents(module, *(part.numpy() for part in asked))
+    fit = Requests.read(prepared.folder / "requests.parquet").of("validation", "fit")
+    held_out = IntentMoments.join([of_requests(fit), calibration_moments(prepared, np.unique(fit.user), seed)])
+    calibrated = _told(module, items, histories, sessions, held_out)
     labelled = training_moments(prepared, seed)
-    states, statistics = read_moments(module, items, histories, sessions, labelled)
-    labels, halves = _labels(labelled), np.random.default_rng([seed, 5]).random(histories.users) < 0.5
+    told = _told(module, items, histories, sessions, labelled)
+    halves = np.random.default_rng([seed, 5]).random(histories.users) < 0.5
     chances = np.zeros((len(moments), len(INTENTS)), dtype=np.float32)
     for half in (False, True):
         others = torch.from_numpy(halves[labelled.user] != half)
         mine = torch.from_numpy(halves[moments.user] == half)
+        states, statistics, labels = (part[others] for part in told)
         head = IntentHead(module.intent.dim, statistics.shape[1])
-        if len(np.unique(labels[others].numpy())) > 1:  # else it knows the intents' frequencies, which the biases tell
-            fit_intents(head, states[others], statistics[others], labels[others])
-        head.temperature.copy_(module.intent.temperature)
-        head.bias.copy_(module.intent.bias)
+        if len(np.unique(labels.numpy())) > 1:  # else every intent stays equally likely
+            if len(held_out) < _FEWEST_TO_CALIBRATE:
+                fit_intents(head, states, statistics, labels)
+            else:
+                fit_intents_by(head, (states, statistics, labels), calibrated)
         with torch.no_grad():
             chances[mine.numpy()] = head(*(part[mine] for part in asked)).numpy()
     return chances
@@ -141,8 +147,15 @@ def _position_labels(prepared: Prepared) -> NDArray[np.int8]:
     return labels
 
 
-def _labels(moments: IntentMoments) -> Tensor:
-    return torch.from_numpy(moments.label.astype(np.int64))
+def _told(
+    module: TwoTower,
+    items: NDArray[np.float32],
+    histories: Histories,
+    sessions: LoggedSessions,
+    moments: IntentMoments,
+) -> Told:
+    labels = torch.from_numpy(moments.label.astype(np.int64))
+    return *read_moments(module, items, histories, sessions, moments), labels
 
 
 def _last(histories: Histories, moments: IntentMoments) -> NDArray[np.int64]:

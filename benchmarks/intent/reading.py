@@ -21,7 +21,7 @@ from pipeline.run_folder import RunFolder
 from pipeline.session_files import read_sessions
 from pipeline.tower_inputs import Prepared
 from towers.embed import embed_items
-from towers.intent import IntentHead, calibrate_intents, fit_intents
+from towers.intent import IntentHead, Told, calibrate_intents, fit_intents_by
 from towers.module import TwoTower
 
 
@@ -37,6 +37,11 @@ class Read:
     def labels(self) -> Tensor:
         """int64 ``[moments]``."""
         return torch.from_numpy(self.moments.label.astype(np.int64))
+
+    @property
+    def told(self) -> Told:
+        """As the head is fitted on them."""
+        return self.states, self.statistics, self.labels
 
     def rows(self, rows: np.ndarray) -> Read:
         """Return some of them."""
@@ -121,8 +126,7 @@ class Shop:
 def fitted(train: Read, fit: Read) -> IntentHead:
     """Return a head fitted and calibrated."""
     head = IntentHead(train.states.shape[1], train.statistics.shape[1])
-    fit_intents(head, train.states, train.statistics, train.labels)
-    calibrate_intents(head, fit.states, fit.statistics, fit.labels)
+    fit_intents_by(head, train.told, fit.told)
     return head
 
 

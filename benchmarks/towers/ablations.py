@@ -79,7 +79,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], Callable[[], None] | None]] = {
     "actions unknown": ((), _without("action")),
     "times unknown": ((), _without("time")),
     "queries unknown": ((), _without("queries")),
-    "no profile features": (("data.user_categorical=[]", "data.user_numeric=[]"), None),
+    "no profile features": (("towers.reads=[behaviour,searches]",), None),
     "text encoder tuned by low-rank adapters": (("towers.tuning=lora",), None),
     "text encoder tuned whole": (("towers.tuning=full",), None),
     "text encoder adapted to the shop's texts": (("text.adapt_steps=300",), None),

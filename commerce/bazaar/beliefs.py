@@ -41,6 +41,14 @@ class Belief:
     before: NDArray[np.int64]
     """Row of the session before this one in the journal, -1 without."""
 
+    @property
+    def without_intents(self) -> NDArray[np.float64]:
+        """``weight`` of whoever holds the same reasons likely and under each of them the common shares of intents."""
+        common = np.tile(np.exp(INTENT_BASE), (len(REASONS), 1))
+        common[[REFILL, CLOSING]] = np.eye(3)[BUY]  # who comes back to buy does
+        weight: NDArray[np.float64] = self.weight.sum(axis=2, keepdims=True) * common
+        return weight
+
 
 class Beliefs:
     """Reads a journal once and then judges requests on it."""

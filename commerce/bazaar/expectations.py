@@ -11,6 +11,8 @@ from commerce.bazaar.lists import CLICK_SHARPNESS
 
 PURCHASE_SHARPNESS = 0.6
 """Weight of utility in the choice of what is bought among what was clicked, beside that in the click."""
+_SHARPNESS = (CLICK_SHARPNESS, CLICK_SHARPNESS, CLICK_SHARPNESS + PURCHASE_SHARPNESS)
+"""By intent: who buys is judged by what is bought."""
 _LEAST = 1e-30
 
 
@@ -22,13 +24,20 @@ class Worth:
         listed: ``[requests, items]`` estimated utility in the choice of what is shown, -inf where not available.
         liked: ``[requests, items]`` estimated utility to the shopper.
         length: items in a list.
+        leaning: ``[3, items]`` what each intent adds to both utilities.
     """
 
     def __init__(
-        self, catalogue: Catalogue, *, listed: NDArray[np.float64], liked: NDArray[np.float64], length: int
+        self,
+        catalogue: Catalogue,
+        *,
+        listed: NDArray[np.float64],
+        liked: NDArray[np.float64],
+        length: int,
+        leaning: NDArray[np.float64],
     ) -> None:
         self.listed, self.liked = listed, liked
-        self._shelves, self._length = catalogue.by_leaf, length
+        self._shelves, self._length, self._leaning = catalogue.by_leaf, length, leaning
 
     def add_open(
         self, score: NDArray[np.float64], weight: NDArray[np.float64], tastes: NDArray[np.float64], wander: float
@@ -45,13 +54,13 @@ class Worth:
         listed = np.where(there, self.listed[:, shelves], -np.inf)  # [requests, leaves, shelf]
         liked = np.where(there, self.liked[:, shelves], -np.inf)
         leaf = _softmax(tastes)[:, :, None]
-        looked = leaf * self._clicked(listed, liked, CLICK_SHARPNESS)
-        bought = leaf * self._clicked(listed, liked, CLICK_SHARPNESS + PURCHASE_SHARPNESS)
+        looked, compared, bought = (leaf * share for share in self._by_intent(listed, liked, shelves))
+        listed, liked = listed + self._leaning[BROWSE][shelves], liked + self._leaning[BROWSE][shelves]
         feed = -np.expm1(-self._length * leaf) * _softmax(listed) * _power(liked, CLICK_SHARPNESS)
         feed /= np.maximum(feed.sum(axis=(1, 2), keepdims=True), _LEAST)
         by_intent = weight[:, :, None, None]
         part = by_intent[:, BROWSE] * (wander * feed + (1.0 - wander) * looked)
-        part += by_intent[:, COMPARE] * looked + by_intent[:, BUY] * bought
+        part += by_intent[:, COMPARE] * compared + by_intent[:, BUY] * bought
         score[:, shelves[there]] += part[:, there]
 
     def add_topic(
@@ -74,10 +83,18 @@ class Worth:
         cell = (row[:, None], shelf)
         listed = np.where(shelf >= 0, self.listed[cell] + bonus[cell], -np.inf)
         liked = np.where(shelf >= 0, self.liked[cell] + bonus[cell], -np.inf)
-        looked = self._clicked(listed, liked, CLICK_SHARPNESS)
-        bought = self._clicked(listed, liked, CLICK_SHARPNESS + PURCHASE_SHARPNESS)
-        part = (weight[row, BROWSE] + weight[row, COMPARE])[:, None] * looked + weight[row, BUY, None] * bought
+        shares = self._by_intent(listed, liked, shelf)
+        part = sum(weight[row, intent, None] * share for intent, share in enumerate(shares))
         score[row[:, None], np.maximum(shelf, 0)] += np.where(shelf >= 0, part, 0.0)
+
+    def _by_intent(
+        self, listed: NDArray[np.float64], liked: NDArray[np.float64], shelf: NDArray[np.int64]
+    ) -> list[NDArray[np.float64]]:
+        """Return the share of what counts that each item of a shelf gets, under each intent."""
+        return [
+            self._clicked(listed + leaning[shelf], liked + leaning[shelf], sharpness)
+            for leaning, sharpness in zip(self._leaning, _SHARPNESS, strict=True)
+        ]
 
     def _clicked(
         self, listed: NDArray[np.float64], liked: NDArray[np.float64], sharpness: float

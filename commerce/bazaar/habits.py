@@ -65,6 +65,14 @@ def intent_relevance(shop: Shop) -> float:
     return float((pairs.shape[1] - lists) / (keep.sum() - lists))
 
 
+def intent_tastes(shop: Shop) -> float:
+    """How much dearer what is viewed first is in browse sessions than in buy sessions, of those that taste began."""
+    free = (shop.sessions["reason"] == TASTE) & (shop.first["item"] >= 0)
+    level = shop.catalogue.price_level[shop.first["item"]]
+    browse, buy = (level[free & (shop.sessions["intent"] == intent)].mean() for intent in (BROWSE, BUY))
+    return float(browse - buy)
+
+
 def queries(shop: Shop) -> float:
     """Share of first searches after which the first view is of the category that the words name."""
     searches = shop.of("search")
@@ -202,6 +210,7 @@ HABITS: dict[str, Callable[[Shop], float]] = {
         intents,
         funnel,
         intent_relevance,
+        intent_tastes,
         queries,
         position_bias,
         price_sensitivity,

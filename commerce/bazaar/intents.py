@@ -24,4 +24,8 @@ CART = np.array([0.05, 0.12, 0.95])
 """Probability that the session puts an item into the cart."""
 PURCHASE = np.array([0.4, 0.3, 0.85])
 """Probability that what is in the cart is bought."""
+PRICE_TASTE = np.array([1.0, 0.0, -1.0])
+"""What a standard deviation of an item's log price adds to its utility, times ``intent_tastes``."""
+RATING_TASTE = np.array([-0.5, 1.0, -0.5])
+"""What a standard deviation of its rating adds likewise; over all sessions it evens out."""
 MOST_CLICKS = int((FEWEST_CLICKS + SPAN_CLICKS - 1).max())

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from commerce.bazaar.catalogue import Catalogue
 from commerce.bazaar.intents import COMPARE, MOST_CLICKS
-from commerce.bazaar.shoppers import Shoppers
+from commerce.bazaar.shoppers import Shoppers, intent_taste
 from commerce.bazaar.streams import Streams
 from configs.schema import BazaarConfig
 
@@ -88,18 +88,19 @@ def show_lists(asked: Asked, shoppers: Shoppers, catalogue: Catalogue, config: B
     item[(item == sold[:, None]) & (sold >= 0)[:, None]] = -1
     item[:, 0] = np.where(sold >= 0, sold, item[:, 0])
     sponsored[:, 0] = sold >= 0
-    utility = utilities(asked, item, shoppers.utility, catalogue)
+    utility = utilities(asked, item, shoppers.utility, catalogue, config)
     return Shown(item, utility, sponsored)
 
 
 def utilities(
-    asked: Asked, item: NDArray[np.int64], liking: NDArray[np.float32], catalogue: Catalogue
+    asked: Asked, item: NDArray[np.int64], liking: NDArray[np.float32], catalogue: Catalogue, config: BazaarConfig
 ) -> NDArray[np.float64]:
     """Return what ``item`` (``[lists, n]``, -1 padded) is worth in this session; -inf where it is not available.
 
     ``liking`` is ``[rows, items]``: of the shopper, or as far as the shop knows it.
     """
     own = liking[asked.row[:, None], item].astype(np.float64)
+    own += intent_taste(catalogue, config)[asked.intent[:, None], item]
     own += NAMED_BONUS * (catalogue.brand[item] == asked.brand[:, None])
     own += NAMED_BONUS * (catalogue.style[item] == asked.style[:, None])
     own += MATCH_BONUS * (catalogue.style[item] == asked.match_style[:, None])
@@ -167,7 +168,9 @@ def _of_one_leaf(
     shelf = catalogue.by_leaf[asked.topic]
     user = shoppers.user[asked.row]
     noise = streams.gumbel("lists", user[:, None], asked.session[:, None], asked.page[:, None], shelf)
-    score = utilities(asked, shelf, shoppers.known_utility, catalogue) + _bonus(shelf, catalogue, config) + noise
+    score = (
+        utilities(asked, shelf, shoppers.known_utility, catalogue, config) + _bonus(shelf, catalogue, config) + noise
+    )
     width = min(length, shelf.shape[1])
     top = np.argsort(-score, axis=1, kind="stable")[:, :width]
     items = np.take_along_axis(shelf, top, axis=1)
@@ -191,7 +194,7 @@ def _of_many_leaves(
     shelf = catalogue.by_leaf[leaf]  # [lists, length, shelf]
     flat = shelf.reshape(len(shelf), length * shelf.shape[2])
     noise = streams.gumbel("feeds/item", user, session, page, np.repeat(slot, shelf.shape[2]), flat)
-    score = utilities(asked, flat, shoppers.known_utility, catalogue) + _bonus(flat, catalogue, config) + noise
+    score = utilities(asked, flat, shoppers.known_utility, catalogue, config) + _bonus(flat, catalogue, config) + noise
     best = np.argmax(score.reshape(shelf.shape), axis=2)
     items = np.take_along_axis(shelf, best[..., None], axis=2)[..., 0]
     double = np.tril(items[:, :, None] == items[:, None, :], k=-1).any(axis=2)
@@ -209,7 +212,7 @@ def _sold_places(
     user = shoppers.user[asked.row]
     sold = streams.uniform("bids/sold", user, asked.session, asked.page) < config.bids
     shelf = catalogue.by_leaf[asked.topic]
-    there = np.isfinite(utilities(asked, shelf, shoppers.known_utility, catalogue)) & (catalogue.bid[shelf] > 0)
+    there = np.isfinite(utilities(asked, shelf, shoppers.known_utility, catalogue, config)) & (catalogue.bid[shelf] > 0)
     noise = streams.gumbel("bids/item", user[:, None], asked.session[:, None], asked.page[:, None], shelf)
     score = np.where(there, np.log(np.maximum(catalogue.bid[shelf], 1e-9)) + noise, NEVER)
     best = np.argmax(score, axis=1)

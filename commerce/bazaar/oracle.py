@@ -21,7 +21,7 @@ from commerce.bazaar.lists import MATCH_BONUS, NAMED_BONUS, SELLER_BONUS
 from commerce.bazaar.planning import REFILL_BONUS, SHORTLIST_BONUS, WANTED
 from commerce.bazaar.queries import understand
 from commerce.bazaar.reading import Journal
-from commerce.bazaar.shoppers import LIST_KNOWLEDGE, common_utility, draw_profiles
+from commerce.bazaar.shoppers import LIST_KNOWLEDGE, common_utility, draw_profiles, intent_taste
 from commerce.bazaar.streams import Streams
 from commerce.bazaar.words import LEAVES
 from commerce.columns import NO_ITEM, NO_QUERY
@@ -45,13 +45,21 @@ class Oracle:
         item_ids: outside id of each item code.
         user_ids: outside id of each user code.
         queries: text of each query code.
+        tells_intents: whether it weighs why somebody came by what is visible; else every request has the shop's common
+            shares of intents, whatever the shopper did. What a ranker that does not know intents could reach.
 
     Raises:
         InputError: if the ids are not those of this shop.
     """
 
     def __init__(
-        self, config: BazaarConfig, item_ids: Sequence[str], user_ids: Sequence[str], queries: Sequence[str]
+        self,
+        config: BazaarConfig,
+        item_ids: Sequence[str],
+        user_ids: Sequence[str],
+        queries: Sequence[str],
+        *,
+        tells_intents: bool = True,
     ) -> None:
         self._number = np.array([int(item[1:]) for item in item_ids], dtype=np.int64)
         if not np.array_equal(np.sort(self._number), np.arange(config.items)):
@@ -59,10 +67,11 @@ class Oracle:
                 f"the oracle knows a bazaar of {config.items} items, but {len(item_ids)} ids came that are not "
                 "all its own; give it the section bazaar of the config that the log was made from"
             )
-        self._config = config
+        self._config, self._tells_intents = config, tells_intents
         self._streams = Streams(config.seed)
         self._catalogue = build_catalogue(config, self._streams)
         self._common = common_utility(self._catalogue, config)
+        self._leaning = intent_taste(self._catalogue, config)
         self._seller = config.seller_groups * SELLER_BONUS[self._catalogue.seller_group]
         self._shopper = np.array([int(user[1:] or 0) for user in user_ids], dtype=np.int64)
         self._meaning = understand([*queries, ""])  # no query, code -1, is the last
@@ -140,8 +149,9 @@ class Oracle:
             listed=self._common + LIST_KNOWLEDGE * own + self._seller,
             liked=self._common + own,
             length=self._config.list_length,
+            leaning=self._leaning,
         )
-        weight = belief.weight * WORTH
+        weight = (belief.weight if self._tells_intents else belief.without_intents) * WORTH
         meant = belief.informed[:, None]
         score = np.zeros(own.shape)
         worth.add_open(score, weight[:, FREE] * (1.0 - meant), tastes, self._config.intent_relevance)

@@ -125,7 +125,7 @@ def _first_query(plan: Plan, asked: Asked, world: World) -> Query:
     informed = streams.uniform("queries/informed", user, plan.session) < world.config.queries
     shelf = catalogue.by_leaf[plan.topic]
     noise = streams.gumbel("queries/aim", user[:, None], plan.session[:, None], shelf)
-    best = np.argmax(utilities(asked, shelf, world.shoppers.utility, catalogue) + noise, axis=1)
+    best = np.argmax(utilities(asked, shelf, world.shoppers.utility, catalogue, world.config) + noise, axis=1)
     aim = shelf[np.arange(len(shelf)), best]
     names_brand = streams.uniform("queries/brand", user, plan.session) < intents.NAMES_BRAND[plan.acting]
     names_style = streams.uniform("queries/style", user, plan.session) < intents.NAMES_STYLE[plan.acting]
@@ -240,7 +240,7 @@ def _buy(
     """Put one viewed item into the cart and buy it, by the rates of the intent; return the item bought, -1 without."""
     user, streams, rows = _user(plan, world), world.streams, np.arange(len(plan.row))
     noise = streams.gumbel("carts/item", user[:, None], plan.session[:, None], viewed)
-    worth = utilities(asked, viewed, world.shoppers.utility, world.catalogue) + noise
+    worth = utilities(asked, viewed, world.shoppers.utility, world.catalogue, world.config) + noise
     best = np.argmax(worth, axis=1)
     cart = np.isfinite(worth[rows, best])
     cart &= streams.uniform("carts", user, plan.session) < intents.CART[plan.acting]

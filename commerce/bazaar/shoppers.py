@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from commerce.bazaar.catalogue import LATE_SHARE, START, Catalogue
+from commerce.bazaar.intents import PRICE_TASTE, RATING_TASTE
 from commerce.bazaar.streams import Streams
 from commerce.bazaar.words import AGE_BANDS, BRANDS, DEPARTMENT_OF_LEAF, DEPARTMENTS, GENDERS, LEAVES, REGIONS, STYLES
 from commerce.columns import DAY, INTENTS, MICROSECONDS
@@ -105,6 +106,13 @@ def draw_shoppers(user: NDArray[np.int64], catalogue: Catalogue, config: BazaarC
 def common_utility(catalogue: Catalogue, config: BazaarConfig) -> NDArray[np.float64]:
     """Return what every shopper likes alike about each item, ``[items]``."""
     return config.popularity * catalogue.appeal + config.item_features * catalogue.rating
+
+
+def intent_taste(catalogue: Catalogue, config: BazaarConfig) -> NDArray[np.float64]:
+    """Return what each intent adds to the liking of each item, ``[3, items]``."""
+    price, rating = PRICE_TASTE[:, None] * catalogue.price_level, RATING_TASTE[:, None] * catalogue.rating
+    taste: NDArray[np.float64] = config.intent_tastes * (price + rating)
+    return taste
 
 
 def age_taste(profiles: Profiles, config: BazaarConfig, streams: Streams) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from configs.errors import InputError
 from configs.schema import RelevanceConfig
 from learning.encoder_folder import EncoderFolder
 from learning.graded_training import GradedPairs, Pace, PairScorer, train_graded
+from learning.interpolation import go_part_way
 from learning.language_model import TextEncoder, load_text_encoder
 from pipeline.encoders import write_tuned
 from pipeline.relevance.stages import FINAL
@@ -117,7 +118,14 @@ def start_encoder(folder: EncoderFolder, start: str, seed: int) -> TextEncoder:
 
 
 def fit(
-    work: Work, part: Part, scorer: PairScorer, folder: EncoderFolder, *, cross: bool, rates: Mapping[str, float]
+    work: Work,
+    part: Part,
+    scorer: PairScorer,
+    folder: EncoderFolder,
+    *,
+    cross: bool,
+    rates: Mapping[str, float],
+    way: float = 1.0,
 ) -> Outcome:
     """Train a scorer on its part; write its encoder as a folder that others take, its scores and its curve.
 
@@ -128,11 +136,15 @@ def fit(
         folder: where its encoder came from.
         cross: whether it is the cross-encoder, which has settings of its own.
         rates: prefix of parameter names -> their own peak rate.
+        way: share of the way from the first to the trained weights of its encoder that is kept.
     """
+    first = {name: weight.clone() for name, weight in scorer.encoder.state_dict().items()} if way < 1 else {}
     settings, seed, pairs = work.config.relevance, work.config.run.seed, part.pairs
     data = GradedPairs(pairs.query, pairs.grade, pairs.weight, part.trained, part.validated)
     pace = replace(pace_of(settings, seed, cross=cross), rates=rates)
     curve = train_graded(scorer, data, judge_of(part, settings.at, seed), pace, work.scratch())
+    if first:
+        go_part_way(scorer.encoder, first, way)
     whole = np.full(len(pairs), np.nan, dtype=np.float32)
     whole[part.scored] = scorer.score(part.scored, settings.precision)
     np.save(work.out / SCORES, whole)

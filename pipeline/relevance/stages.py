@@ -24,7 +24,7 @@ FINAL = "final"
 PAIRS, BASELINES, RELEVANCE = "pairs", "baselines", "relevance"
 _TABLE = ("pairs", "columns", "grades", "tower_text", "cross_text", "folds", "validation_share")
 _LISTS = ("start", "train_share", "at", "list_products", "batch_lists", "weight_decay", "average", "precision")
-_TOWER = ("tower_tokens", "tower_epochs", "tower_learning_rate", "tower_scale")
+_TOWER = ("tower_tokens", "tower_epochs", "tower_learning_rate", "tower_scale", "tower_way")
 _CROSS = (
     "cross_query_tokens",
     "cross_text_tokens",

@@ -24,4 +24,6 @@ def train(work: Work, fold: str) -> Outcome:
         settings.tower_scale,
         (float(part.pairs.grade.min()), float(part.pairs.grade.max())),
     )
-    return fit(work, part, tower, folder, cross=False, rates=dict.fromkeys(LINE, LINE_LEARNING_RATE))
+    # Between random weights and tuned ones lies nothing of use.
+    way = settings.tower_way if settings.start == "pretrained" else 1.0
+    return fit(work, part, tower, folder, cross=False, rates=dict.fromkeys(LINE, LINE_LEARNING_RATE), way=way)

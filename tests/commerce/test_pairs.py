@@ -64,6 +64,16 @@ def test_what_cannot_be_used_is_put_aside_with_its_reason(warehouse, tmp_path):
     assert len(found.tower_text[2].split()) == 10_000
 
 
+def test_a_table_may_lack_descriptions_and_is_told_so(warehouse, tmp_path):
+    rows = [pair(), pair(title="chair", description="wood")]
+    with_it, _, notes = read(warehouse, settings(written(tmp_path, rows)))
+    assert (with_it.tower_text, with_it.cross_text) == (["red lamp", "chair"], ["red lamp", "chair wood"])
+    assert notes == []
+    without, _, notes = read(warehouse, settings(written(tmp_path, [pair()])))
+    assert without.cross_text == ["red lamp"]
+    assert notes == ["the pairs table has no column description: product texts are made without it"]
+
+
 def test_bad_rows_above_the_share_stop_the_run_and_name_the_first(warehouse, tmp_path):
     checked, _ = check_pairs(warehouse, settings(written(tmp_path, [pair(), pair(grade="good"), pair(grade="bad")])))
     with pytest.raises(InputError, match=r"2 of 3 rows put aside: 2 grade is no number \(first: row 1\)"):
@@ -88,7 +98,8 @@ def test_the_tables_own_columns_and_words_for_grades(warehouse, tmp_path):
 
 def test_a_title_may_be_empty_where_other_text_is_read(warehouse, tmp_path):
     rows = [pair(title="", description="a lamp"), pair(title="", description="")]
-    found, bad, _ = read(warehouse, settings(written(tmp_path, rows), cross_text=["title", "description"]))
+    asked = settings(written(tmp_path, rows), tower_text=["title"])
+    found, bad, _ = read(warehouse, asked)
     assert bad == {1: "no product text"}
     assert (found.tower_text, found.cross_text) == ([""], ["a lamp"])
 

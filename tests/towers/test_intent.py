@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from towers.intent import IntentHead, calibrate_intents, fit_intents
+from towers.intent import STATE_PRIORS, IntentHead, calibrate_intents, fit_intents, fit_intents_by
 
 
 def test_before_it_is_fitted_every_intent_is_equally_likely():
@@ -68,6 +68,27 @@ def test_a_number_that_never_varied_says_nothing_when_it_does():
     torch.testing.assert_close(
         head(telling, torch.full((400, 1), 50.0)), head(telling, torch.zeros(400, 1)), atol=1e-3, rtol=0
     )
+
+
+def test_few_labels_and_states_that_say_nothing_call_for_a_strong_prior():
+    telling, labels = _moments(2000)
+    noise = torch.randn(2000, 100, generator=torch.Generator().manual_seed(3))
+    head = IntentHead(100, 4)
+    few, held_out = ((noise[rows], telling[rows], labels[rows]) for rows in (slice(0, 150), slice(500, 2000)))
+    assert fit_intents_by(head, few, held_out) > STATE_PRIORS[0]
+    strong = F.nll_loss(head(noise[150:500], telling[150:500]).log(), labels[150:500])
+    fit_intents(head, *few)
+    calibrate_intents(head, *held_out)
+    assert strong < F.nll_loss(head(noise[150:500], telling[150:500]).log(), labels[150:500])
+
+
+def test_states_that_tell_and_enough_labels_keep_the_weak_prior():
+    telling, labels = _moments(2000, strength=1.0)
+    noise = torch.randn(2000, 30, generator=torch.Generator().manual_seed(3))
+    head = IntentHead(4, 30)
+    cut = (slice(0, 1000), slice(1000, 2000))
+    assert fit_intents_by(head, *((telling[at], noise[at], labels[at]) for at in cut)) == STATE_PRIORS[0]
+    assert bool(head.known)
 
 
 def _moments(count, strength=4.0):

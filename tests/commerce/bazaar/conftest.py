@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ibis
 import numpy as np
@@ -37,11 +37,11 @@ class Asked:
     texts: list[str]
     test_start: int
 
-    def oracle(self) -> Oracle:
+    def oracle(self, *, tells_intents: bool = True) -> Oracle:
         config = self.shop.config
         items = [f"i{code:06d}" for code in range(config.items)]
         users = [f"u{code:06d}" for code in range(self.histories.users)]
-        return Oracle(config, items, users, self.texts)
+        return Oracle(config, items, users, self.texts, tells_intents=tells_intents)
 
 
 def ask(shop: Shop) -> Asked:
@@ -94,6 +94,12 @@ def small():
 @pytest.fixture(scope="session")
 def asked():
     return ask(open_shop(SMALL))
+
+
+@pytest.fixture(scope="session")
+def leaning():
+    """A small shop in which what is liked depends on the intent."""
+    return ask(open_shop(replace(SMALL, intent_tastes=2.0)))
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,12 @@ def macro_f1(said, label):
     return float(np.mean(of))
 
 
+def test_where_tastes_depend_on_intents_an_oracle_that_tells_them_is_the_better_one(leaning):
+    requests, histories = leaning.requests, leaning.histories
+    told, blind = (leaning.oracle(tells_intents=tells).rank(histories, requests, 10)[0] for tells in (True, False))
+    assert ndcg_of(leaning, told) > ndcg_of(leaning, blind) + 0.02
+
+
 def test_intent_can_be_told_from_the_past_better_than_by_shares_or_the_last_action(asked, labelled):
     known = labelled >= 0
     label = labelled[known]
