@@ -1,7 +1,8 @@
 """Write lessons: the teacher's scores of its retriever's lists, at moments that the towers are trained on.
 
 All moments lie in the towers' own window, before the first event that the ranker, validation or test windows ask about;
-of those windows the teacher carries no more into the towers than what its weights have learned in the ranker's.
+of those windows the teacher carries no more into the towers than its weights, which were learned in the ranker's window
+and fused on the ``fit`` users of validation, who stop the towers' training too.
 """
 
 from __future__ import annotations
