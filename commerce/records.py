@@ -1,4 +1,5 @@
-"""The files in which packages meet: requests, candidates, rankings, mined negatives, the graph; each with its schema.
+"""The files in which packages meet: requests, candidates, rankings, mined negatives, lessons, the graph; each with its
+schema.
 
 Every file carries its format and version in the schema's metadata; a reader refuses another version.
 Long tables are sorted by (request, rank) so that a request's rows lie together. Candidates are streamed by a contract:
@@ -71,6 +72,15 @@ MINED = pa.schema(
         ("rank", pa.int32()),  # from 0, the nearest
         ("item", pa.int32()),  # looked right just before that event and was not chosen
         ("score", pa.float32()),  # cosine with the user's vector at that moment
+    ]
+)
+
+LESSONS = pa.schema(
+    [
+        ("position", pa.int64()),  # in the histories, of the target event before which the list was asked for
+        ("rank", pa.int32()),  # from 0, in the retriever's order
+        ("item", pa.int32()),
+        ("score", pa.float32()),  # the teacher's, in nats: log chance up to a constant of the list
     ]
 )
 

@@ -373,6 +373,17 @@ class TowersConfig:
     """Targets that negatives are mined for, at most, drawn evenly; 0: all."""
     mined_weight: float = 0.5
     """Weight of the softmax over mined negatives beside the pool's."""
+    teacher: str = ""
+    """Folder of a finished run of the same shop, whose reranker teaches this run's towers: they start from that run's
+    and refine (``round_epochs``, ``round_rate``) with its reranker's scores of the retriever's lists. Refused where its
+    gate is closed. ``mercato teach`` sets it (docs/ranking.md). Empty: nobody teaches."""
+    teaching: float = 1.0
+    """Weight of the divergence from the teacher's order of a list, beside the towers' own loss. 0: they refine without
+    lessons, which tells how much of a gain is the teacher's."""
+    teaching_temperature: float = 1.0
+    """Divides the teacher's scores: 1 takes them as the log chances that a softmax loss makes them; above 1 softens."""
+    teaching_lists: int = 10000
+    """Lists that the teacher scores, at most: of moments before targets of the towers' window, drawn evenly."""
     temperature: float = 0.05
     """First value of the learnable temperature that divides the cosine."""
     tuning: str = "frozen"
@@ -450,6 +461,9 @@ class TowersConfig:
         at_least("towers", self, 1, ("rounds", "round_epochs", "mined_negatives", "mined_depth"))
         above("towers", self, 0, ("popular_power", "round_rate"))
         above("towers", self, 0, ("temperature", "learning_rate", "encoder_learning_rate"))
+        at_least("towers", self, 0, ("teaching",))
+        above("towers", self, 0, ("teaching_temperature",))
+        at_least("towers", self, 1, ("teaching_lists",))
         above("towers", self, 0, ("lora_learning_rate", "lora_alpha"))
         shares("towers", self, ("dropout", "id_drop", "warmup_share", "text_dropout", "lora_dropout", "average"))
         shares("towers", self, ("round_rate",))
@@ -632,6 +646,16 @@ class RankingConfig:
     """Width of the layer in which text and numeric features meet."""
     dropout: float = 0.1
     """Dropout on that layer while training."""
+    text_dropout: float | None = None
+    """Dropout inside the language model while training; null: as its folder declares, mostly .1."""
+    text_noise: float = 0.0
+    """Share of the products' texts and queries, by hash, that it is trained on with noise: typos, another order of
+    words, look-alike scripts (docs/robustness.md)."""
+    text_noise_strength: float = 0.2
+    """Chance of each word of such a text to be changed."""
+    adversarial: float = 0.0
+    """Length of a shift of the word vectors, where it does most harm, that every training step is taken with once more
+    (FGM, Miyato et al. 2017); usual: .1 to 1. A step then reads all texts twice. 0: off."""
     number_steps: int = 200
     """Steps, over all lists at once, in which the heads learn from the numeric features before the texts join."""
     number_learning_rate: float = 5e-3
@@ -677,7 +701,11 @@ class RankingConfig:
         at_least("ranking", self, 2, ("list_length",))
         at_least("ranking", self, 0, ("number_steps", "weight_decay"))
         above("ranking", self, 0, ("number_learning_rate", "learning_rate", "head_learning_rate", "max_minutes"))
-        shares("ranking", self, ("dropout",))
+        shares("ranking", self, ("dropout", "text_noise", "text_noise_strength"))
+        at_least("ranking", self, 0, ("adversarial",))
+        if self.text_dropout is not None:
+            shares("ranking", self, ("text_dropout",))
+            below("ranking", self, 1, ("text_dropout",))
 
 
 @dataclass

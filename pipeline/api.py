@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,18 @@ class Run:
 
         measured: dict[str, Any] = json.loads(run_relevance(self.config, say).read_text())
         return measured
+
+    def teach(self, control: bool = False, say: Callable[[str], None] = print) -> dict[str, Any]:
+        """Let the reranker teach the towers, in ``RUN/taught`` (``mercato teach``); return ``teaching.json``."""
+        from pipeline.teach import teach
+
+        return teach(self.config, control, say)
+
+    def robustness(self, strengths: Sequence[float] = (0.1, 0.3), requests: int = 1000) -> dict[str, Any]:
+        """Measure the shipped order under noise in its texts (``mercato robustness``); return ``robustness.json``."""
+        from pipeline.robustness import measure_robustness
+
+        return measure_robustness(self.config, strengths, requests)
 
     def metrics(self) -> dict[str, Any]:
         """Return ``metrics.json`` as written by ``evaluate``."""

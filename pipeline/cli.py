@@ -19,6 +19,8 @@ _RUN = "Run all stages; those that are up to date are skipped."
 _CURVE = "Train on shares of the users: how much data does this shop need?"
 _PARTS = "Say what each part adds: the same config without it, over several seeds."
 _FRONT = "Choose the reranker's depth, layers and attention: measure quality and cost of a grid."
+_TEACH = "Let the reranker teach the towers, in a run below; say what that was worth."
+_ROBUSTNESS = "Say what typos, word order and look-alike scripts do to the shipped order."
 _RELEVANCE = "Tune tower and cross-encoder on graded (query, product) pairs, and measure them."
 _CONFIG = "Print the config as resolved, every setting in it."
 _STAGES = {
@@ -63,7 +65,8 @@ class _Verbs(click.Group):
     """A group that lists its verbs in the order of the data and imports a tool only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["run", *_STAGES, "learning-curve", "parts", "front", "relevance", "config", *_TOOLS]
+        names = ["learning-curve", "parts", "front", "teach", "robustness", "relevance", "config"]
+        return ["run", *_STAGES, *names, *_TOOLS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _TOOLS:
@@ -74,7 +77,7 @@ class _Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         tools = {name: text for name, (_, text) in _TOOLS.items()}
         helps = {"run": _RUN, **_STAGES, "learning-curve": _CURVE, "parts": _PARTS, "front": _FRONT}
-        helps |= {"relevance": _RELEVANCE, "config": _CONFIG, **tools}
+        helps |= {"teach": _TEACH, "robustness": _ROBUSTNESS, "relevance": _RELEVANCE, "config": _CONFIG, **tools}
         with formatter.section("Verbs"):
             formatter.write_dl([(name, helps[name]) for name in self.list_commands(ctx)])
 
@@ -216,6 +219,53 @@ def _front(
     click.echo(f"drawn by the next `mercato evaluate {config}`: {Path(loaded.run.folder) / 'report.html'}")
 
 
+def _teach_command() -> click.Command:
+    command = _with_config(_teach, "teach", _TEACH)
+    told = "Also refine once without the teacher: what of the gain is not its own."
+    command.params.append(click.Option(["--control"], is_flag=True, help=told))
+    return command
+
+
+def _teach(config: str, overrides: tuple[str, ...], control: bool) -> None:
+    _need_training_extra()
+    from configs.load import load_config
+    from pipeline.limits import limit_process
+
+    loaded = load_config(config, overrides)
+    limit_process(loaded.run.threads)
+    from pipeline.teach import FILE, teach, teaching_lines
+
+    found = teach(loaded, control, click.echo)
+    click.echo("\n".join(teaching_lines(found)))
+    home = Path(loaded.run.folder)
+    click.echo(f"all of it: {home / FILE}")
+    if found["kept"]:
+        taught = f"run.folder={found['taught']} towers.teacher={home}"
+        click.echo(f"its bundle: mercato run {' '.join([config, *overrides, taught])}")
+
+
+def _robustness_command() -> click.Command:
+    command = _with_config(_robustness, "robustness", _ROBUSTNESS)
+    command.params += [
+        click.Option(["--strengths"], default=".1,.3", show_default=True, help="Chances of a word to be changed."),
+        click.Option(["--requests"], type=click.IntRange(min=0), default=1000, show_default=True, help="0: all."),
+    ]
+    return command
+
+
+def _robustness(config: str, overrides: tuple[str, ...], strengths: str, requests: int) -> None:
+    _need_training_extra()
+    from configs.load import load_config
+    from pipeline.limits import limit_process
+
+    loaded = load_config(config, overrides)
+    limit_process(loaded.run.threads)
+    from pipeline.robustness import FILE, measure_robustness, parse_strengths, robustness_lines
+
+    found = measure_robustness(loaded, parse_strengths(strengths), requests)
+    click.echo("\n".join([*robustness_lines(found), f"all of it: {Path(loaded.run.folder) / FILE}"]))
+
+
 def _relevance(config: str, overrides: tuple[str, ...]) -> None:
     _need_training_extra()
     from configs.load import load_config
@@ -268,6 +318,8 @@ for _name, _help in _STAGES.items():
 commands.add_command(_curve_command())
 commands.add_command(_parts_command())
 commands.add_command(_front_command())
+commands.add_command(_teach_command())
+commands.add_command(_robustness_command())
 commands.add_command(_with_config(_relevance, "relevance", _RELEVANCE))
 commands.add_command(_with_config(_print_config, "config", _CONFIG))
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from commerce.columns import INTENTS
 from commerce.histories import Histories
 from commerce.intent_measures import last_actions, log_loss, macro_f1, plain_rules
 from commerce.intent_moments import IntentMoments, moments_within, of_requests
@@ -16,8 +17,8 @@ from commerce.records import Requests
 from commerce.session_statistics import LoggedSessions
 from pipeline.session_files import INTENT_MOMENTS, read_sessions
 from pipeline.tower_inputs import Prepared
-from towers.embed import embed_items, embed_users
-from towers.intent import Told, fit_intents, fit_intents_by
+from towers.embed import embed_intents, embed_items, embed_users
+from towers.intent import IntentHead, Told, fit_intents, fit_intents_by
 from towers.module import TwoTower
 from towers.validation import AskedBatches
 
@@ -59,6 +60,47 @@ def fit_intent_head(module: TwoTower, prepared: Prepared, fit: Requests, seed: i
     return [f"{said}; {len(asked):,} fit requests: {_words({'head': chances, **(rules or {})}, asked.label)}"]
 
 
+def out_of_fold_intents(
+    module: TwoTower, items: NDArray[np.float32], prepared: Prepared, moments: IntentMoments, seed: int
+) -> NDArray[np.float32]:
+    """Return the chances of each intent, ``[moments, 3]``, at moments of the towers' window, whose labels trained the
+    head: so those of each half of the users come from a head that was fitted on the other half.
+
+    Each is calibrated on ``fit`` users of another window, as the shipped head is.
+
+    Args:
+        module: trained, with its catalogue attached and its head fitted.
+        items: ``[items, dim]`` of ``embed_items``.
+        prepared: where histories, requests and labels are.
+        moments: labelled or not.
+        seed: of the halves, and as of ``fit_intent_head``.
+    """
+    histories, sessions = prepared.histories, read_sessions(prepared.folder)
+    asked = read_moments(module, items, histories, sessions, moments)
+    if not bool(module.intent.known):
+        return embed_intents(module, *(part.numpy() for part in asked))
+    fit = Requests.read(prepared.folder / "requests.parquet").of("validation", "fit")
+    held_out = IntentMoments.join([of_requests(fit), calibration_moments(prepared, np.unique(fit.user), seed)])
+    calibrated = _told(module, items, histories, sessions, held_out)
+    labelled = training_moments(prepared, seed)
+    told = _told(module, items, histories, sessions, labelled)
+    halves = np.random.default_rng([seed, 5]).random(histories.users) < 0.5
+    chances = np.zeros((len(moments), len(INTENTS)), dtype=np.float32)
+    for half in (False, True):
+        others = torch.from_numpy(halves[labelled.user] != half)
+        mine = torch.from_numpy(halves[moments.user] == half)
+        states, statistics, labels = (part[others] for part in told)
+        head = IntentHead(module.intent.dim, statistics.shape[1])
+        if len(np.unique(labels.numpy())) > 1:  # else every intent stays equally likely
+            if len(held_out) < _FEWEST_TO_CALIBRATE:
+                fit_intents(head, states, statistics, labels)
+            else:
+                fit_intents_by(head, (states, statistics, labels), calibrated)
+        with torch.no_grad():
+            chances[mine.numpy()] = head(*(part[mine] for part in asked)).numpy()
+    return chances
+
+
 def training_moments(prepared: Prepared, seed: int) -> IntentMoments:
     """Return the labelled moments of the towers' window that a head learns from."""
     cuts, histories = prepared.cuts, prepared.histories
@@ -94,7 +136,7 @@ def read_moments(
         sessions: what statistics are counted with.
         moments: labelled or not.
     """
-    batches = AskedBatches(_as_requests(moments), histories, module.settings["history_length"])
+    batches = AskedBatches(as_requests(moments), histories, module.settings["history_length"])
     _, states = embed_users(module, items, batches)
     statistics = sessions.statistics(histories, moments.user, moments.end, moments.time, moments.query)
     return torch.from_numpy(states), torch.from_numpy(statistics)
@@ -127,8 +169,8 @@ def _words(systems: Mapping[str, NDArray[np.floating]], labels: NDArray[np.int8]
     )
 
 
-def _as_requests(moments: IntentMoments) -> Requests:
-    """Return moments in the form that the user tower is asked in; nothing is relevant to them."""
+def as_requests(moments: IntentMoments) -> Requests:
+    """Return moments in the form that models are asked in; nothing is relevant to them."""
     size = len(moments)
     empty = np.full(size, "", dtype=np.str_)
     return Requests(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from commerce.durable import write_atomic
+from commerce.noise import noised_share
 from commerce.records import Requests
 from configs.schema import Config
 from pipeline.ranking_inputs import MAIN, RankingInputs, actions_of, filters_seen, relevant_of, without_seen
@@ -63,12 +64,21 @@ def write_training(inputs: RankingInputs, config: Config, folder: Path) -> Train
         config: whole.
         folder: for the files of this very work; a cut-off may have left some there.
     """
+    inputs = _with_noise(inputs, config)
     note = folder / _COUNTED
     if not note.is_file():
         chosen = _write(inputs, config, folder)
         line = "ranker window: " + ", ".join(f"{count:,} {what}" for what, count in chosen.counts.items())
         write_atomic(note, json.dumps({"lists": len(chosen), "counted": line}))
     return Training(folder, inputs.item_tokens, **json.loads(note.read_text()))
+
+
+def _with_noise(inputs: RankingInputs, config: Config) -> RankingInputs:
+    """Return what is trained on, a share of its texts noised; the gate reads them as they are."""
+    ranking, seed = config.ranking, config.run.seed
+    if not ranking.text_noise:
+        return inputs
+    return inputs.noised(lambda text: noised_share(text, ranking.text_noise, ranking.text_noise_strength, seed))
 
 
 def _write(inputs: RankingInputs, config: Config, folder: Path) -> TrainingLists:

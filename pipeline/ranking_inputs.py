@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -129,20 +129,46 @@ class RankingInputs:
         rows = np.searchsorted(whole, requests.request_id)
         vectors = np.load(embedded / f"users_{window}.npy", mmap_mode="r")[rows]
         intents = np.load(embedded / f"intents_{window}.npy", mmap_mode="r")[rows].astype(np.float32)
-        facts = self.facts(window)
+        return self.described(requests, lists, vectors, intents, self.facts(window), label)
+
+    def described(
+        self,
+        requests: Requests,
+        lists: Lists,
+        vectors: NDArray[np.float32],
+        intents: NDArray[np.float32],
+        facts: ItemFacts,
+        label: str = "",
+    ) -> Examples:
+        """Describe requests of any moment and their candidates.
+
+        Args:
+            requests: what is asked.
+            lists: theirs.
+            vectors: ``[requests, dim]`` of the user tower.
+            intents: ``[requests, 3]``, chances.
+            facts: what was known about the items.
+            label: of the progress bar; none without.
+        """
         features = np.zeros((*lists.items.shape, len(self.features)), dtype=np.float32)
-        contexts = []
         for row in tqdm(range(len(requests)), desc=label, unit="list", disable=not label):
-            user, query = int(requests.user[row]), int(requests.query[row])
-            events = self.histories.events(user, int(requests.history_end[row]))
+            events = self.histories.events(int(requests.user[row]), int(requests.history_end[row]))
             candidates = lists.candidates(row)
             if len(candidates.item):
                 moment = int(requests.time[row])
                 told = candidate_features(events, moment, vectors[row], candidates, facts)
                 features[row, : len(told)] = told
-            heard = Heard.of(self.reads, intents[row], self.profiles[user])
-            intents[row] = heard.intent
-            contexts.append(
+        heard = self._heard(requests, intents)
+        known = np.array([one.intent for one in heard], dtype=np.float32).reshape(intents.shape)
+        return Examples(lists.items, features, known, self.contexts(requests, intents), self.item_tokens)
+
+    def contexts(self, requests: Requests, intents: NDArray[np.float32]) -> Tokens:
+        """Return the tokens of requests' contexts; ``intents`` are chances, ``[requests, 3]``."""
+        texts = []
+        for row, heard in enumerate(self._heard(requests, intents)):
+            user, query = int(requests.user[row]), int(requests.query[row])
+            events = self.histories.events(user, int(requests.history_end[row]))
+            texts.append(
                 context_text(
                     tellable(events, self.sensitive),
                     self.item_texts,
@@ -152,7 +178,31 @@ class RankingInputs:
                     profile=heard.profile,
                 )
             )
-        return Examples(lists.items, features, intents, self.tokenizer.contexts(contexts), self.item_tokens)
+        return self.tokenizer.contexts(texts)
+
+    def noised(self, change: Callable[[str], str], *, queries: bool = True, items: bool = True) -> RankingInputs:
+        """Return the same where the texts of queries or of items read otherwise; what is counted stays as it is.
+
+        Args:
+            change: makes another text of one.
+            queries: whether those asked for now and before are changed.
+            items: whether those of candidates and of the items met are.
+        """
+        changed = self
+        if items:
+            texts = [change(text) for text in self.item_texts]
+            changed = replace(changed, item_texts=texts, item_tokens=self.tokenizer.items(texts))
+        if queries:
+            asked, told = ([change(text) for text in texts] for texts in (self.query_texts, self.told_queries))
+            changed = replace(changed, query_texts=asked, told_queries=told)
+        return changed
+
+    def _heard(self, requests: Requests, intents: NDArray[np.float32]) -> list[Heard]:
+        """Return what the ranker is told of who asks."""
+        return [
+            Heard.of(self.reads, chances, self.profiles[int(user)])
+            for user, chances in zip(requests.user, intents, strict=True)
+        ]
 
     def facts(self, window: str) -> ItemFacts:
         """Return what was known about the items before ``window``."""

@@ -182,13 +182,14 @@ def _embed(folder: Path, target: Target) -> Iterator[Change]:
 
 
 def _train_towers(folder: Path, target: Target) -> Iterator[Change]:
-    for path in sorted(folder.glob("round-*.parquet")):
+    for path in sorted([*folder.glob("round-*.parquet"), *folder.glob("lessons.parquet")]):
         before, after = drop_rows(path, "position", np.arange(target.start, target.stop))
         table = pq.read_table(path)
         moved = pa.array(target.moved(table["position"].to_numpy()))
         table = table.set_column(table.schema.get_field_index("position"), table.schema.field("position"), moved)
         _put_table(path, table)
-        yield Change(path.name, "mined negatives", before, after)
+        what = "mined negatives" if path.name.startswith("round") else "items of lessons"
+        yield Change(path.name, what, before, after)
 
 
 def _prepare(folder: Path, target: Target) -> Iterator[Change]:

@@ -189,6 +189,8 @@ FRONT = "front.json"
 """In the run folder's root, where ``mercato front`` measured rerankers."""
 SHARED = ("train-towers", "embed")
 """Stages that several ranks work on together."""
+TEACHING = ("train-towers", "embed", "index", "retrieve", "train-ranker")
+"""Stages of a teacher's run that its pupils' towers read (``towers.teacher``)."""
 _WHERE = {"towers": ("accelerator", "devices", "nodes", "strategy")}
 """Settings that say where a stage runs and not what comes out: a training may go on with more ranks, or fewer."""
 
@@ -320,6 +322,9 @@ def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
         facts["users_key"] = _users_key(config)
         front = run.root / FRONT  # the report draws it
         facts |= {"front": sha256(front)} if front.is_file() else {}
+    if stage.name == "train-towers" and config.towers.teacher:
+        teacher = RunFolder(Path(config.towers.teacher))
+        facts["teacher"] = {name: outputs_digest(teacher, name) for name in TEACHING}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,12 +64,14 @@ def train_ranker(work: Work) -> Outcome:
     ranker = build_ranker(inputs, config, examples, training)
     cost = expected_cost(ranker, inputs, config, examples, speed_of(ranker, config, examples, training))
     _announce(cost, config)
+    started = time.process_time()
     collapsed = fit_ranker(ranker, config, examples, training, work.out, work.scratch())
+    trained = time.process_time() - started
     if collapsed:
         return _write_closed(work, collapsed)
     ranker.to(scoring_device())
     found = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
-    return _write(work, training.counted, cost, found, inputs)
+    return _write(work, training.counted, cost, trained, found, inputs)
 
 
 def build_ranker(inputs: RankingInputs, config: Config, examples: Examples, training: Training) -> Ranker:
@@ -100,6 +103,7 @@ def build_ranker(inputs: RankingInputs, config: Config, examples: Examples, trai
         attention=ranking.attention,
         join=(inputs.tokenizer.join.skip, inputs.tokenizer.join.glue),  # plain, for the checkpoint
         loss=ranking.loss,
+        adversarial=ranking.adversarial,
         weights=weights,
     )
     batches = _batches(ranker, config, examples, training)
@@ -293,7 +297,9 @@ def judge_half(
     return judged, score_numbers(ranker, examples)
 
 
-def _write(work: Work, counted: str, cost: Cost, found: dict[str, _Judgement], inputs: RankingInputs) -> Outcome:
+def _write(
+    work: Work, counted: str, cost: Cost, trained: float, found: dict[str, _Judgement], inputs: RankingInputs
+) -> Outcome:
     ranking = work.config.ranking
     gate = {
         **found[MAIN].as_json(),
@@ -306,7 +312,7 @@ def _write(work: Work, counted: str, cost: Cost, found: dict[str, _Judgement], i
         "reads": list(ranking.reads),
         "sources": list(inputs.sources),
         "lists": counted,
-        "cost": cost.as_json(),
+        "cost": {**cost.as_json(), "training_processor_seconds": round(trained, 2)},
     }
     (work.out / "gate.json").write_text(json.dumps(gate, indent=1))
     if not any(judgement.verdict.shipped for judgement in found.values()):

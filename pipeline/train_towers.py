@@ -50,11 +50,16 @@ from towers.windows import WindowPlan
 _EQUIVALENT = ("variant",)
 MINED = "mined.parquet"
 """Negatives that a round learns with."""
+MODEL, SUMMARY = "model.ckpt", "summary.json"
+"""The towers, and how well they did on ``fit``."""
 
 
 def train_towers(work: Work) -> Outcome:
     """Train the towers and write the best ones, the curve and a summary."""
-    settings, seed = work.config.towers, work.config.run.seed
+    if work.config.towers.teacher:
+        from pipeline.taught_towers import train_taught  # which opens towers as this module does
+
+        return train_taught(work)
     started, cpu = time.perf_counter(), time.process_time()
     prepared = Prepared.open(work.run.stage("prepare"))
     encoder = prepared_encoder(work.run, work.config.text)
@@ -63,13 +68,10 @@ def train_towers(work: Work) -> Outcome:
     if global_rank() > 0:
         return Outcome([])
     best = max(rounds, key=lambda one: one.value)
-    load_best(module, best)
-    fit = Requests.read(prepared.folder / "requests.parquet").of("validation", "fit")
-    intents = fit_intent_head(module, prepared, fit, seed)
-
     curve, first_epochs = _joined_curve([one.curve for one in rounds])
     best_epoch = first_epochs[rounds.index(best)] + best.epoch
     write_curve(curve, work.out / "curves.csv")
+    intents = write_towers(work, prepared, module, best, encoder)
     summary = {
         "best_epoch": best_epoch,
         "epochs": len(curve),
@@ -79,12 +81,7 @@ def train_towers(work: Work) -> Outcome:
         "seconds": round(time.perf_counter() - started, 1),
         "processor_seconds": round(time.process_time() - cpu, 1),
     }
-    (work.out / "summary.json").write_text(json.dumps(summary, indent=1))
-    save_model(module, best.file, work.out / "model.ckpt")
-    if module.item_texts is not None:
-        if settings.tuning == "lora":
-            merge_adapters(module.item_texts.encoder)
-        write_tuned(module.item_texts.encoder, encoder, work.out / TUNED)
+    (work.out / SUMMARY).write_text(json.dumps(summary, indent=1))
     return Outcome(
         [
             *mined,
@@ -95,15 +92,45 @@ def train_towers(work: Work) -> Outcome:
     )
 
 
-def open_training(work: Work, prepared: Prepared, encoder: EncoderFolder) -> tuple[TwoTower, TowerData]:
-    """Return untrained towers, with all that they look up, and what they are trained on."""
+def write_towers(work: Work, prepared: Prepared, module: TwoTower, best: Best, encoder: EncoderFolder) -> list[str]:
+    """Write towers as they were in a training's best epoch, with an intent head fitted on them; return what to say.
+
+    Args:
+        work: of the stage.
+        prepared: where histories and labels are.
+        module: as training left it.
+        best: the epoch.
+        encoder: that the training started from, where it trained one along.
+    """
+    load_best(module, best)
+    fit = Requests.read(prepared.folder / "requests.parquet").of("validation", "fit")
+    said = fit_intent_head(module, prepared, fit, work.config.run.seed)
+    save_model(module, best.file, work.out / MODEL)
+    if module.item_texts is not None:
+        if work.config.towers.tuning == "lora":
+            merge_adapters(module.item_texts.encoder)
+        write_tuned(module.item_texts.encoder, encoder, work.out / TUNED)
+    return said
+
+
+def open_training(
+    work: Work, prepared: Prepared, encoder: EncoderFolder, *, fresh: bool = True
+) -> tuple[TwoTower, TowerData]:
+    """Return towers, with all that they look up, and what they are trained on.
+
+    Args:
+        work: of the stage.
+        prepared: the shop.
+        encoder: of texts.
+        fresh: whether they are to be trained from the start; else their weights are put in later.
+    """
     settings, text = work.config.towers, work.config.text
     data, shares, chances = _data(work, prepared)
     catalogue = prepared.catalogue(encoder, text, settings.id_min_events, settings.popularity, shares, chances)
     L.seed_everything(work.config.run.seed, verbose=False)
     module = TwoTower(asdict(prepared.shape(catalogue)), asdict(settings))
     module.attach(catalogue, steps=data.plan.steps * settings.max_epochs)
-    if settings.id_start == "pairs":
+    if fresh and settings.id_start == "pairs":
         start_from_pairs(module, prepared.histories, prepared.cuts, work.config.run.seed)
     if settings.tuning != "frozen":
         module.tune(*_tuned_texts(prepared, encoder, catalogue, settings, text))

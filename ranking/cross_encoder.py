@@ -97,6 +97,12 @@ class CrossEncoder(nn.Module):
         listed = ReadItems(*(_listed(part, batch.places) for part in items))
         return self.score(contexts, listed, batch.features, batch.intent)
 
+    @property
+    def words(self) -> nn.Embedding:
+        """Table of word vectors, ``[vocabulary, hidden]``."""
+        table: nn.Embedding = self.encoder.get_input_embeddings()  # type: ignore[assignment]
+        return table
+
     @staticmethod
     def training_tokens(examples: Examples) -> NDArray[np.int64]:
         """Return the tokens of each request's context and candidates together, ``[requests]``."""

@@ -87,6 +87,12 @@ class FullCrossEncoder(nn.Module):
         scores: Tensor = self.heads(states, batch.features[row, column], batch.intent[row])
         return scores.new_zeros(batch.kept.shape).index_put((row, column), scores)
 
+    @property
+    def words(self) -> nn.Embedding:
+        """Table of word vectors, ``[vocabulary, hidden]``."""
+        table: nn.Embedding = self.reader.encoder.get_input_embeddings()  # type: ignore[assignment]
+        return table
+
     def training_tokens(self, examples: Examples) -> NDArray[np.int64]:
         """Return the tokens of all pairs of each request, ``[requests]``."""
         beside = examples.contexts.lengths + len(self.join.glue) - self.join.skip

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from learning.gather import mean_of, share_of_mean
 from learning.optimizer import parameter_groups, warmup_cosine
+from ranking.adversarial import adversarial_loss
 from ranking.batches import Batch
 from ranking.collapse import spread_within_lists
 from ranking.cross_encoder import CrossEncoder, empty_encoder
@@ -47,6 +48,7 @@ class Ranker(L.LightningModule):
         attention: str = "context_once",
         join: tuple[int, list[int]] = (1, []),
         loss: str = "softmax",
+        adversarial: float = 0.0,
         weights: PreTrainedModel | None = None,
     ) -> None:
         """Build the cross-encoder.
@@ -66,6 +68,7 @@ class Ranker(L.LightningModule):
             attention: ``full`` reads each candidate together with the context, ``context_once`` each text once.
             join: a ``PairJoin``, how the tokenizer makes one text of two; ``full`` needs it.
             loss: one of ``LOSSES``.
+            adversarial: length of the shift of word vectors that each step is taken once more with; 0: it is not.
             weights: the language model with its pretrained weights; None where a checkpoint brings them.
         """
         super().__init__()
@@ -74,7 +77,7 @@ class Ranker(L.LightningModule):
         self.context_tokens, self.item_tokens = context_tokens, item_tokens
         self.learning_rate, self.head_learning_rate = learning_rate, head_learning_rate
         self.weight_decay, self.steps = weight_decay, steps
-        self.loss_of_lists = LOSSES[loss]
+        self.loss_of_lists, self.adversarial = LOSSES[loss], adversarial
         language_model = weights if weights is not None else empty_encoder(encoder)
         shape = language_model, len(self.features), width, dropout
         self.cross_encoder: CrossEncoder | FullCrossEncoder = (
@@ -88,17 +91,31 @@ class Ranker(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return the mean loss over the lists of all ranks, and how far scores differ within this rank's lists."""
-        scores = self(batch)
-        lists = torch.tensor(float(len(batch.kept)), device=scores.device)
-        summed = self.loss_of_lists(scores, batch.gains, batch.kept) * lists
+        summed, shifted, scores = self._losses(batch)
+        lists = summed.new_tensor(float(len(batch.kept)))
         whole = mean_of(summed, lists)
         self.log("train/loss", whole, prog_bar=True, batch_size=len(batch.kept))
         spread = spread_within_lists(scores.detach().float().cpu().numpy(), batch.kept.cpu().numpy())
-        return {"loss": share_of_mean(summed, lists), "whole": whole, "spread": spread}
+        return {"loss": share_of_mean(summed + shifted, lists), "whole": whole, "spread": spread}
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the mean loss of lists."""
-        return self.loss_of_lists(self(batch), batch.gains, batch.kept)
+        """Return the mean loss of lists that a step descends: twice over, with ``adversarial``."""
+        summed, shifted, _ = self._losses(batch)
+        return (summed + shifted) / len(batch.kept)
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the sum of the lists' losses, the same with shifted words (0 without ``adversarial``), and the
+        scores of the former."""
+        seen: list[Tensor] = []
+
+        def summed() -> Tensor:
+            seen.append(self(batch))
+            return self.loss_of_lists(seen[-1], batch.gains, batch.kept) * len(batch.kept)
+
+        if not (self.adversarial and self.training):
+            plain = summed()
+            return plain, torch.zeros_like(plain), seen[0]
+        return *adversarial_loss(self.cross_encoder.words, summed, self.adversarial), seen[0]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, slow in the pretrained language model and fast in the rest; a warm-up, then cosine decay."""

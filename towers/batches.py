@@ -13,6 +13,7 @@ from torch import Tensor
 from commerce.histories import Events, Histories
 from commerce.state import TowerInputs, tower_inputs
 from commerce.stretches import stretches
+from towers.lessons import Lessons
 from towers.masks import Equivalents
 from towers.mined import Mined
 from towers.numbering import distinct, number
@@ -61,6 +62,12 @@ class Batch:
     """``[pairs, 2]`` int64: (trained row, code) of items equivalent to its target."""
     mined: Tensor
     """``[rows, mined]`` int64: row in ``encoded`` + 1 of each state's mined negatives, 0 for none."""
+    pupil: Tensor
+    """``[lessons]`` int64: which trained row each lesson is for, ascending."""
+    taught: Tensor
+    """``[lessons, length]`` int64: row in ``encoded`` + 1 of each lesson's items, 0 past its end."""
+    lesson: Tensor
+    """``[lessons, length]`` float32: the teacher's scores, in nats."""
 
     def parts(self, users: int) -> Iterator[Batch]:
         """Yield the batch in parts of so many users; what all have in common (items, queries, pool) stays whole."""
@@ -70,6 +77,7 @@ class Batch:
             others = self.others[(self.others[:, 0] >= start) & (self.others[:, 0] < start + users)]
             equivalents = self.equivalents[of_part[self.equivalents[:, 0]]]
             number = of_part.cumsum(0) - 1  # of a trained row among those of the part
+            taught = of_part[self.pupil]
             yield replace(
                 self,
                 **{name: getattr(self, name)[part] for name in ("user", "item", "query", "action", "gap")},
@@ -77,6 +85,9 @@ class Batch:
                 row=self.row[of_part] - start,
                 others=others - others.new_tensor([start, 0]),
                 equivalents=torch.stack([number[equivalents[:, 0]], equivalents[:, 1]], dim=1),
+                pupil=number[self.pupil[taught]],
+                taught=self.taught[taught],
+                lesson=self.lesson[taught],
             )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -94,6 +105,8 @@ class BatchMaker:
     pool: PoolPlan
     mined: Mined | None = None
     """Negatives found by search, from the second round on."""
+    lessons: Lessons | None = None
+    """A teacher's lists, where one teaches."""
 
     def make(self, windows: Windows, random: np.random.Generator, rank: int = 0, ranks: int = 1) -> Batch:
         """Return a rank's share of the batch of some windows.
@@ -120,7 +133,9 @@ class BatchMaker:
         inputs = self._inputs(windows, shuffle)
         target = self.targets.item[chosen].astype(np.int64)
         mined = self._mined(chosen)
-        encoded = pool if self.pool.exact else distinct(inputs.item, target, pool, mined)
+        # A rank that learns nothing has no lessons either.
+        pupil, taught, lesson = self._lessons(windows.start[row], place, chosen, weight > 0)
+        encoded = pool if self.pool.exact else distinct(inputs.item, target, pool, mined, taught)
         asked = distinct(inputs.query)
         arrays = {
             "encoded": encoded,
@@ -140,6 +155,9 @@ class BatchMaker:
             "others": self._others(windows, row, chosen),
             "equivalents": self.equivalents.pairs(target),
             "mined": number(mined, encoded),
+            "pupil": pupil,
+            "taught": number(taught, encoded),
+            "lesson": lesson,
         }
         return Batch(**{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()})
 
@@ -193,6 +211,28 @@ class BatchMaker:
         if self.mined is None:
             return np.zeros((len(chosen), 0), dtype=np.int64)
         return self.mined.of(self.targets.position[chosen])
+
+    def _lessons(
+        self, start: Codes, place: Codes, chosen: Codes, learns: NDArray[np.bool_]
+    ) -> tuple[Codes, Codes, NDArray[np.float32]]:
+        """Return trained rows with a lesson, the codes of its items (-1 past its end) and the teacher's scores.
+
+        A lesson is for the state that has seen all that came before its target: earlier states foretell it too, and the
+        one before any event stands for no moment.
+
+        Args:
+            start: ``[rows]``, absolute position of the first event of each state's window.
+            place: ``[rows]``, events of the window that it has seen.
+            chosen: ``[rows]``, its target.
+            learns: ``[rows]``.
+        """
+        if self.lessons is None:
+            return np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0), dtype=np.float32)
+        pupil, known = self.lessons.of(self.targets.position[chosen])
+        following = self.histories.time[(start + place)[pupil]]
+        some = learns[pupil] & (place[pupil] > 0) & (following == self.targets.time[chosen[pupil]])
+        pupil, known = pupil[some], known[some]
+        return pupil, self.lessons.items[known].astype(np.int64), self.lessons.scores[known]
 
 
 def _events_of(windows: Windows, rows: Codes) -> Codes:

@@ -124,6 +124,47 @@ def mined_loss(
     return ((torch.logaddexp(own, others) - own) * weights).sum()
 
 
+def taught_loss(
+    users: Tensor, items: Tensor, teacher: Tensor, absent: Tensor, scale: Tensor, *, temperature: float
+) -> Tensor:
+    """How far each row's order of a list is from its teacher's: a divergence of their softmaxes.
+
+    Row r is a moment and a list of items that the teacher, who reads user and item together, has scored for it
+    (distillation: Hinton et al. 2015; of lists from a cross-encoder into two towers: RocketQAv2, Ren et al. 2021).
+
+    Args:
+        users: ``[lists, dim]``.
+        items: ``[lists, length, dim]``.
+        teacher: ``[lists, length]``, scores in nats.
+        absent: ``[lists, length]``, bool: true past a list's end.
+        scale: scalar, for the cosines.
+        temperature: divides the teacher's scores.
+
+    Returns: sum over rows of the divergence in nats, a scalar; 0 without rows.
+    """
+    with torch.autocast(users.device.type, enabled=False):  # a lesson is in its small differences
+        student = torch.einsum("rd,rkd->rk", users.float() * scale, items.float())
+        return listwise_kl(teacher / temperature, student, ~absent).sum()
+
+
+def listwise_kl(teacher: Tensor, student: Tensor, kept: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of each list's softmax of ``student`` from that of ``teacher``.
+
+    It is 0 where the scores differ by a constant of the list, else above; its gradient in a student's score is the
+    student's chance of that item less the teacher's.
+
+    Args:
+        teacher: ``[lists, length]``, scores in nats.
+        student: ``[lists, length]``, scores in nats.
+        kept: ``[lists, length]``, bool, false where a list ends early.
+
+    Returns: ``[lists]``, nats; 0 for an empty list.
+    """
+    # Not -inf: a list without any item would become NaN; exp(-1e4) is 0 all the same.
+    wanted, found = (torch.log_softmax(one.float().masked_fill(~kept, -1e4), dim=1) for one in (teacher, student))
+    return (wanted.exp() * (wanted - found)).masked_fill(~kept, 0.0).sum(dim=1)
+
+
 def own_score(users: Tensor, positives: Tensor, scale: Tensor) -> Tensor:
     """Return the score of each row's positive, ``[rows]``, in float32 always."""
     return (users.float() * positives.float()).sum(dim=1) * scale

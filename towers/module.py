@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from commerce.session_statistics import STATISTICS
-from learning.gather import gather, mean_of, share_of_mean
+from learning.gather import gather, mean_of, share_of_mean, total
 from learning.metrics import NDCG
 from learning.optimizer import parameter_groups, warmup_cosine
 from learning.row_updates import RowAdamW, mean_rows
@@ -23,7 +23,7 @@ from towers.catalogue import Catalogue
 from towers.intent import IntentHead
 from towers.item import ItemInputs, ItemTower
 from towers.lenders import MOST_LENDERS, Lenders, evenly
-from towers.losses import catalogue_loss, mined_loss, pool_chance, pool_loss
+from towers.losses import catalogue_loss, mined_loss, pool_chance, pool_loss, taught_loss
 from towers.masks import excluded, not_available
 from towers.texts import TunedTexts, mix
 from towers.user import UserTower
@@ -186,12 +186,12 @@ class TwoTower(L.LightningModule):
         learned = torch.cat([batch.target, batch.mined[batch.mined > 0] - 1])
         items = self.encode_items(batch.encoded, batch.encoded[learned])
         queries = self.encode_asked(batch)
-        negatives = self._negatives(batch, items)
+        negatives, a_lesson = self._negatives(batch, items), self._lesson_weight(batch)
         chunk = self.settings["chunk_users"]
         if not chunk:
-            return self._part_loss(batch, items, queries, negatives), batch.weight.sum()
+            return self._part_loss(batch, items, queries, negatives, a_lesson), batch.weight.sum()
         parts = [
-            checkpoint(self._part_loss, part, items, queries, negatives, use_reentrant=False)
+            checkpoint(self._part_loss, part, items, queries, negatives, a_lesson, use_reentrant=False)
             for part in batch.parts(chunk)
         ]
         return torch.stack(parts).sum(), batch.weight.sum()
@@ -261,7 +261,9 @@ class TwoTower(L.LightningModule):
         states: Tensor = self.user.states(events, searches, batch.action, batch.gap, *self.facts.users.rows(batch.user))
         return states
 
-    def _part_loss(self, batch: Batch, items: Tensor, queries: Tensor, negatives: Negatives) -> Tensor:
+    def _part_loss(
+        self, batch: Batch, items: Tensor, queries: Tensor, negatives: Negatives, a_lesson: Tensor
+    ) -> Tensor:
         """Return the sum of weighted losses of a part of a batch, against the whole pool."""
         states = self.read(batch, items, queries)[batch.row, batch.place]
         users, scale = self.user.vectors(states), self.scale
@@ -275,7 +277,24 @@ class TwoTower(L.LightningModule):
             mined = F.embedding(batch.mined, F.pad(items, (0, 0, 1, 0)))
             harder = mined_loss(users, positives, mined, batch.mined == 0, batch.weight, scale)
             loss = loss + self.settings["mined_weight"] * harder
+        if batch.taught.shape[1]:
+            lists = F.embedding(batch.taught, F.pad(items, (0, 0, 1, 0)))
+            temperature, absent = self.settings["teaching_temperature"], batch.taught == 0
+            # The towers' temperature belongs to their own loss: the order is taught, not how sure to be of it.
+            apart = taught_loss(
+                users[batch.pupil], lists, batch.lesson, absent, scale.detach(), temperature=temperature
+            )
+            loss = loss + a_lesson * apart
         return loss
+
+    def _lesson_weight(self, batch: Batch) -> Tensor:
+        """Return what a lesson counts, scalar: the lessons of all ranks together as much as all their targets, times
+        the setting, so that it does not hang on how many there are."""
+        if not batch.taught.shape[1]:
+            return batch.weight.new_zeros(())
+        weights, lessons = total(batch.weight.sum()), total(batch.weight.new_tensor(float(len(batch.pupil))))
+        weight: Tensor = self.settings["teaching"] * weights / lessons.clamp(min=1.0)
+        return weight
 
     def _negatives(self, batch: Batch, items: Tensor) -> Negatives:
         """Return the pool of all ranks, their vectors with gradient, and the chance of each to be in it."""

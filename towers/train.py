@@ -24,7 +24,8 @@ from learning.resume import Checkpoints, SeededSteps, save_atomic
 from towers.data import TowerData
 from towers.module import TwoTower
 
-_TEXTS = ("item_texts.", "query_texts.")
+TEXTS = ("item_texts.", "query_texts.")
+"""What begins the names of weights of a text encoder that is trained along, which is a model folder of its own."""
 _FINISHED = "finished.json"
 """Written when a training is over: from then on it is not taken up again, only its best weights are."""
 
@@ -182,7 +183,7 @@ def save_model(module: TwoTower, trained: Path, file: Path) -> None:
     kept = torch.load(trained, map_location="cpu", weights_only=False)
     names = ("pytorch-lightning_version", "hyper_parameters", "hparams_name", "epoch", "global_step")
     # A text encoder that was trained along is a model folder of its own.
-    weights = {name: value for name, value in module.state_dict().items() if not name.startswith(_TEXTS)}
+    weights = {name: value for name, value in module.state_dict().items() if not name.startswith(TEXTS)}
     torch.save({**{name: kept[name] for name in names if name in kept}, "state_dict": weights}, file)
 
 

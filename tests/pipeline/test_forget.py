@@ -22,6 +22,7 @@ from pipeline.user_hashes import hashed
 from serving.manifest import bundle_id
 from serving.user_keys import digest
 from serving.users import UserFeatures, write_users
+from towers.lessons import Lessons
 
 KEY = os.environ["MERCATO_HASH_KEY"].encode()
 
@@ -207,3 +208,14 @@ def test_the_record_is_whole_json(run):
     forget_user(folder, ids[user])
     (path,) = records(folder)
     assert json.loads(path.read_text())["bundles"] == []
+
+
+def test_a_users_lessons_go_and_those_of_later_users_move_up(tmp_path):
+    items, scores = np.array([[1, 2], [3, 4], [5, -1]], np.int32), np.ones((3, 2), np.float32)
+    Lessons(np.array([3, 12, 25]), items, scores).write(tmp_path / "lessons.parquet")
+    target = pipeline.removal.Target(1, 10, 20, None)
+    (change,) = pipeline.removal._train_towers(tmp_path, target)
+    assert (change.file, change.what, change.before, change.after) == ("lessons.parquet", "items of lessons", 5, 3)
+    left = Lessons.read(tmp_path / "lessons.parquet")
+    assert left.position.tolist() == [3, 15]
+    assert left.items.tolist() == [[1, 2], [5, -1]]

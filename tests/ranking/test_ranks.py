@@ -28,8 +28,9 @@ def lists():
 
 def gradients(rank, ranks, folder):
     found = {}
-    for attention in ("full", "context_once"):
-        ranker = build_ranker(attention)
+    for attention, adversarial in (("full", 0.0), ("context_once", 0.0), ("full", 0.5), ("context_once", 0.5)):
+        ranker = build_ranker(attention).train()  # without any dropout
+        ranker.adversarial = adversarial
         torch.manual_seed(2)
         torch.nn.init.normal_(ranker.cross_encoder.heads.text.weight)
         ranker.log = lambda *_, **__: None
@@ -38,7 +39,8 @@ def gradients(rank, ranks, folder):
         wrapped = DistributedDataParallel(_Step(ranker))
         told = wrapped(batch)
         told["loss"].backward()
-        found[attention] = float(told["whole"]), {name: p.grad.clone() for name, p in ranker.named_parameters()}
+        weights = {name: p.grad.clone() for name, p in ranker.named_parameters()}
+        found[attention, adversarial] = float(told["whole"]), weights
     return found
 
 
@@ -53,12 +55,12 @@ class _Step(torch.nn.Module):
 
 def test_the_gradient_of_two_processes_is_that_of_one(tmp_path):
     (alone,), together = run_ranks(gradients, 1, tmp_path), run_ranks(gradients, 2, tmp_path)
-    for attention, (loss, expected) in alone.items():
+    for kind, (loss, expected) in alone.items():
         for other in together:
-            told, found = other[attention]
+            told, found = other[kind]
             assert abs(told - loss) < 1e-6
             for name, gradient in expected.items():
-                assert torch.allclose(found[name], gradient, atol=1e-6), (attention, name)
+                assert torch.allclose(found[name], gradient, atol=1e-6), (kind, name)
 
 
 def test_ranks_share_an_epochs_lists_and_have_equally_many_steps():

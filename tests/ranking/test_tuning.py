@@ -7,6 +7,8 @@ from configs.schema import RankingConfig
 from learning.adapters import merge_inserted
 from ranking.batches import make_batch
 from ranking.cross_encoder import CrossEncoder, empty_encoder
+from ranking.full_attention import FullCrossEncoder
+from ranking.pairs import PairJoin
 from ranking.tuning import choose_weights
 from tests.ranking.conftest import FEATURES, build_config
 
@@ -72,3 +74,25 @@ def test_adapters_alone_learn_and_are_merged_into_the_plain_model(batch):
 def test_nothing_left_to_train_is_refused():
     with pytest.raises(ValueError, match=r"ranking.frozen_layers=2 leaves none of ranking.layers=2 to train"):
         RankingConfig(tuning="frozen_lower", frozen_layers=2, layers=2)
+
+
+@pytest.mark.parametrize("attention", ["context_once", "full"])
+def test_text_dropout_is_drawn_in_training_alone(batch, attention):
+    def scores(dropout, training):
+        encoder = empty_encoder(build_config())
+        choose_weights(encoder, RankingConfig(text_dropout=dropout))
+        shape = encoder, len(FEATURES), 8, 0.0
+        model = CrossEncoder(*shape) if attention == "context_once" else FullCrossEncoder(*shape, PairJoin(1, []))
+        torch.nn.init.normal_(model.heads.text.weight, generator=torch.Generator().manual_seed(1))
+        return [model.train(training).lists(batch) for _ in range(2)]
+
+    assert not torch.allclose(*scores(0.5, training=True))
+    for dropout, training in ((0.5, False), (0.0, True), (None, True)):  # the folder declares none
+        assert torch.equal(*scores(dropout, training=training))
+
+
+def test_text_dropout_is_a_share_below_one():
+    with pytest.raises(ValueError, match=r"ranking.text_dropout must be below 1, got 1"):
+        RankingConfig(text_dropout=1.0)
+    with pytest.raises(ValueError, match=r"ranking.adversarial must be at least 0, got -1"):
+        RankingConfig(adversarial=-1.0)

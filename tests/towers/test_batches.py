@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from towers.batches import BatchMaker
+from towers.lessons import Lessons
 from towers.masks import Equivalents
 from towers.pool import PoolPlan
 from towers.targets import Targets
@@ -88,3 +91,34 @@ def test_a_state_before_a_search_foretells_what_follows_the_search_too(maker):
     batch = maker(BASKETS).make(_whole(5), np.random.default_rng(0))
     rows = set(zip(batch.place.tolist(), batch.encoded[batch.target].tolist(), strict=True))
     assert {(3, 5), (4, 5)} <= rows
+
+
+def _taught(maker, *positions):
+    """A lesson of two items before each of some target events: 6 before 7, and the teacher likes 7 better."""
+    items = np.tile(np.array([[6, 7]], np.int32), (len(positions), 1))
+    scores = np.tile(np.array([[0.0, 1.5]], np.float32), (len(positions), 1))
+    return replace(maker, lessons=Lessons(np.array(positions), items, scores))
+
+
+def test_a_lesson_is_for_the_state_that_has_seen_all_that_came_before_its_target(maker):
+    # The states before the search, after it, and before any event all foretell the purchase; only the second is asked.
+    batch = _taught(maker(BASKETS), 4).make(_whole(5), np.random.default_rng(0))
+    assert [(int(batch.place[row]), int(batch.encoded[batch.target[row]])) for row in batch.pupil] == [(4, 5)]
+    assert batch.encoded[batch.taught - 1].tolist() == [[6, 7]]
+    assert batch.lesson.tolist() == [[0.0, 1.5]]
+
+
+def test_the_first_choice_of_a_history_has_no_lesson(maker):
+    for seed in range(10):
+        batch = _taught(maker(BASKETS), 0, 1, 2).make(_whole(5), np.random.default_rng(seed))
+        assert batch.taught.shape == (0, 2)
+
+
+def test_parts_keep_the_lessons_of_their_users(maker):
+    batch = _taught(maker(BASKETS, BASKETS, BASKETS), 4, 14).make(_whole(5, 5, 5), np.random.default_rng(0))
+    parts = list(batch.parts(2))
+    assert [len(part.pupil) for part in parts] == [1, 1]
+    for part in parts:
+        assert part.encoded[part.target[part.pupil]].tolist() == [5]
+        assert part.place[part.pupil].tolist() == [4]
+    assert [int(part.row[part.pupil]) for part in parts] == [0, 0]

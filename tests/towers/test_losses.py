@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
-from towers.losses import catalogue_loss, log_sum_exp, mined_loss, pool_chance, pool_loss
+from towers.losses import catalogue_loss, listwise_kl, log_sum_exp, mined_loss, pool_chance, pool_loss, taught_loss
 from towers.pool import PoolPlan, popularity_chances
 
 ITEMS, DIM = 50, 8
@@ -128,6 +130,66 @@ def test_mined_negatives_are_a_softmax_of_their_own():
     to_users, to_mined = _gradients(loss, users, mined)
     assert to_users[2].tolist() == [0.0] * DIM
     assert to_mined[1, 1].tolist() == [0.0] * DIM
+
+
+_SCORES = st.lists(st.floats(-20, 20, width=32), min_size=5, max_size=5)
+
+
+@given(teacher=_SCORES, student=_SCORES, length=st.integers(0, 5), apart=st.floats(-20, 20, width=32))
+def test_the_divergence_is_never_below_zero_and_zero_for_scores_that_differ_by_a_constant(
+    teacher, student, length, apart
+):
+    kept = torch.arange(5)[None] < length
+    teacher, student = torch.tensor([teacher]), torch.tensor([student])
+    assert listwise_kl(teacher, student, kept).item() >= -1e-5
+    assert listwise_kl(teacher, teacher + apart, kept).item() == pytest.approx(0.0, abs=1e-4)
+    probable = torch.softmax(teacher[:, :length], dim=1), torch.softmax(student[:, :length], dim=1)
+    if (probable[0] - probable[1]).abs().sum() > 0.1:  # Pinsker: at least half the square of this
+        assert listwise_kl(teacher, student, kept).item() > 0.004
+
+
+def test_the_divergence_of_sure_from_undecided_is_the_log_of_two():
+    kept = torch.tensor([[True, True, False], [True, True, True], [False, False, False]])
+    teacher = torch.tensor([[30.0, 0.0, 99.0], [0.0, 0.0, math.log(2)], [1.0, 2.0, 3.0]])
+    found = listwise_kl(teacher, torch.zeros(3, 3), kept)
+    # Two items: one for sure against even chances. Three: 1/4, 1/4, 1/2 against thirds. None: nothing to tell.
+    by_hand = [math.log(2), 0.5 * math.log(0.25 * 3) + 0.5 * math.log(0.5 * 3), 0.0]
+    assert found.tolist() == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_a_lesson_pulls_a_user_towards_what_the_teacher_likes_more_than_the_towers_do():
+    users = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    items = torch.eye(2)[None].clone().requires_grad_()
+    teacher, absent = torch.tensor([[0.0, 2.0]]), torch.zeros(1, 2, dtype=torch.bool)
+    loss = taught_loss(users, items, teacher, absent, torch.tensor(1.0), temperature=2.0)
+    to_users, to_items = _gradients(loss, users, items)
+    # The gradient in each score is the towers' chance less the teacher's: with e against e that is 2 e / (1 + e) - 1.
+    apart = 2 * math.e / (1 + math.e) - 1
+    assert to_users[0].tolist() == pytest.approx([apart, -apart])
+    assert to_items[0, :, 0].tolist() == pytest.approx([apart, -apart])
+    assert loss.item() == pytest.approx(apart)  # (p - q) log(p / q) of two items with swapped chances
+
+
+def test_a_lesson_is_as_exact_in_bf16():
+    users, items, *_ = _shop(torch.float32, rows=4)
+    lists, teacher = items[:12].reshape(4, 3, DIM), torch.randn(4, 3, generator=torch.Generator().manual_seed(3))
+    shape = users, lists, teacher, torch.zeros(4, 3, dtype=torch.bool), torch.tensor(20.0)
+    exact = taught_loss(*shape, temperature=1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert taught_loss(*shape, temperature=1.0).item() == exact.item()
+
+
+def test_items_past_the_end_of_a_lesson_get_no_gradient_and_no_lesson_is_no_loss():
+    users, items, *_ = _shop(torch.float32, rows=2)
+    lists = items[torch.tensor([[0, 1, 2], [3, 4, 5]])]
+    absent = torch.tensor([[False, False, True], [True, True, True]])
+    loss = taught_loss(users, lists, torch.randn(2, 3), absent, torch.tensor(9.0), temperature=1.0)
+    to_users, to_lists = _gradients(loss, users, lists)
+    assert to_lists[0, 2].tolist() == [0.0] * DIM
+    assert to_users[1].tolist() == [0.0] * DIM
+    assert torch.isfinite(to_lists).all()
+    nobody = taught_loss(users[:0], lists[:0], torch.zeros(0, 3), absent[:0], torch.tensor(9.0), temperature=1.0)
+    assert nobody.item() == 0.0
 
 
 def test_a_pool_without_correction_would_favour_rare_items():

@@ -1,5 +1,7 @@
 """A step over several ranks, and in parts, is the step of one process: losses and gradients to 1e-5."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ import torch
 from learning.gather import ranks as joined_ranks
 from learning.gather import share_of_mean
 from tests.processes import run_ranks
-from tests.towers.training import read_losses, read_task, train_task, with_mined, write_task
+from tests.towers.training import read_losses, read_task, train_task, with_lessons, with_mined, write_task
 from towers.data import Steps
+from towers.losses import listwise_kl
 
 STILL = {"dropout": 0.0, "id_drop": 0.0}
 KINDS = {
@@ -17,6 +20,8 @@ KINDS = {
     "mined": {"mined_weight": 0.7},
     "exact": {"negatives": "all"},
     "parts": {"chunk_users": 2, "popular_negatives": 5, "mined_weight": 0.7},
+    "taught": {"teaching": 0.8, "teaching_temperature": 0.5},
+    "taught in parts": {"teaching": 0.8, "chunk_users": 2, "negatives": "all"},
     "rows": {"id_updates": "rows"},
     "rows in parts": {"id_updates": "rows", "chunk_users": 2, "mined_weight": 0.7},
 }
@@ -26,6 +31,8 @@ def steps_of(small, **changes):
     module, data, settings = small(**changes)
     if "mined_weight" in changes:
         with_mined(data)
+    if "teaching" in changes:
+        with_lessons(data)
     return module, data, settings
 
 
@@ -95,11 +102,29 @@ def test_the_share_of_every_rank_joined_is_the_whole_batch(small):
 
 
 def test_a_rank_beyond_the_last_window_takes_part_and_learns_nothing(small):
-    module, data, _ = small(**STILL)
-    windows = data.plan.batches(0)[0].rows(np.array([0, 1]))
+    module, data, _ = steps_of(small, **STILL, teaching=1.0)
+    longest = max(data.plan.batches(0), key=lambda one: (one.stop - one.start).min())
+    windows = longest.rows(np.array([0, 1]))
     shares = [data.maker.make(windows, np.random.default_rng(0), rank, 3) for rank in range(3)]
     assert [float(one.weight.sum()) > 0 for one in shares] == [True, True, False]
     assert module.loss(shares[2])[0].item() == 0.0
+    assert [len(one.pupil) > 0 for one in shares] == [True, True, False]
+
+
+def test_lessons_weigh_as_much_as_targets_however_few_they_are(small):
+    module, data, _ = steps_of(small, **STILL, teaching=0.5)
+    batch = Steps(data.plan, data.maker, 0, 1)[3]
+    plain = Steps(data.plan, replace(data.maker, lessons=None), 0, 1)[3]
+    assert 0 < len(batch.pupil) < len(batch.target)
+    whole, weight = module.loss(batch)
+    own, _ = module.loss(plain)
+    module.settings["teaching"] = 0.0
+    assert module.loss(batch)[0].item() == pytest.approx(own.item(), rel=1e-5)
+    items = module.encode_items(batch.encoded)
+    states = module.read(batch, items, module.encode_asked(batch))[batch.row, batch.place][batch.pupil]
+    scores = torch.einsum("rd,rkd->rk", module.user.vectors(states), items[batch.taught - 1]) * module.scale
+    apart = listwise_kl(batch.lesson, scores, batch.taught > 0)
+    assert ((whole - own) / weight).item() == pytest.approx(0.5 * apart.mean().item(), rel=1e-4)
 
 
 def test_sparse_gradients_are_those_of_the_whole_table(small):

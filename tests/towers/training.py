@@ -13,6 +13,7 @@ from torch import nn
 
 import towers.train
 from towers.data import TowerData
+from towers.lessons import Lessons
 from towers.masks import Equivalents
 from towers.mined import Mined
 from towers.module import TwoTower
@@ -43,6 +44,16 @@ def with_mined(data):
     items[items == targets.item[listed][:, None]] = -1
     alike = Equivalents.of(np.arange(17), np.arange(3, 20), 20)
     data.maker = replace(data.maker, mined=Mined(targets.position[listed], items), equivalents=alike)
+
+
+def with_lessons(data):
+    """Give two thirds of the targets a lesson of two to four items."""
+    targets, random = data.maker.targets, np.random.default_rng(7)
+    listed = np.flatnonzero(np.arange(len(targets)) % 3 > 0)
+    items = np.array([random.permutation(20)[:4] for _ in listed], dtype=np.int32)
+    items[::2, 2:] = -1
+    scores = random.normal(size=items.shape).astype(np.float32)
+    data.maker = replace(data.maker, lessons=Lessons(targets.position[listed], items, scores))
 
 
 def write_task(file, module, data, settings):
