@@ -1,6 +1,8 @@
 """Relevance: every system on the queries that its models never saw, side by side, with paired intervals over queries.
 
-Blend and cuts are fitted for each fold on the validation queries of the others, which neither model was trained on.
+Blend and cuts are fitted for each fold on the other folds' queries, each scored by models that were not trained on it:
+stacking, cross-fitted (Breiman 1996; van der Laan et al. 2007). A fold's own grades say nothing there but through the
+other folds' models. With fewer than three folds measured, the fold's validation queries have to do.
 """
 
 from __future__ import annotations
@@ -37,6 +39,9 @@ _COMPARISONS = (
     (FUSED, TOWER),
     (FUSED, CROSS),
 )
+_FEWEST_TO_CROSS_FIT = 3
+"""Folds measured. Some thirty validation queries are few for seven weights: on the CrowdFlower pairs the blend fitted
+on them was .002 of NDCG@10 above the tower, fitted across folds .008."""
 _BLENDED = ("bm25", "word_overlap", "number_overlap", "title_share", "zero_shot", TOWER, CROSS)
 """Scores that the fused one is made of."""
 
@@ -98,23 +103,42 @@ def _measure(work: Work, pairs: Pairs, folds: list[int]) -> Measured:
     scores |= {name: np.full(len(pairs), np.nan, dtype=np.float32) for name in (*trained, FUSED)}
     guesses = {name: np.full(len(pairs), -1, dtype=np.int64) for name in shown}
     blends = {}
-    for fold in folds:
-        part = part_of(pairs, str(fold), work.config.relevance.train_share)
+    parts = {fold: part_of(pairs, str(fold), work.config.relevance.train_share) for fold in folds}
+    read = {
+        (fold, name): np.load(work.run.stage(stage_of(str(fold))) / SCORES)
+        for fold in folds
+        for name, stage_of in trained.items()
+    }
+    for (fold, name), found in read.items():
+        scores[name][parts[fold].measured] = found[parts[fold].measured]
+    for fold, part in parts.items():
+        held = crossed_rows(pairs.fold, folds, fold)
         of_fold = dict(scores)
-        for name, stage_of in trained.items():
-            of_fold[name] = np.load(work.run.stage(stage_of(str(fold))) / SCORES)
+        if not len(held):
+            held, of_fold = part.validated, scores | {name: read[fold, name] for name in trained}
         told = np.stack([of_fold[name] for name in blended], axis=1)
-        held = part.validated
         blend = fit_grade_blend(told[held], pairs.grade[held], pairs.weight[held], blended)
         of_fold[FUSED] = blend(told)
         blends[str(fold)] = blend
-        for name in (*trained, FUSED):
-            scores[name][part.measured] = of_fold[name][part.measured]
+        scores[FUSED][part.measured] = of_fold[FUSED][part.measured]
         if levels is not None and classes is not None:
             for name in shown:
                 cuts = fit_cuts(of_fold[name][held], classes[held], len(levels))
                 guesses[name][part.measured] = classify(of_fold[name][part.measured], cuts)
     return Measured(scores, guesses, np.isin(pairs.fold, folds), blends)
+
+
+def crossed_rows(fold_of: NDArray[np.integer], folds: list[int], fold: int) -> NDArray[np.int64]:
+    """Return the rows of the other folds measured, on which a fold's blend is fitted; none where those are too few.
+
+    Args:
+        fold_of: ``[pairs]``.
+        folds: those measured.
+        fold: the one whose blend is fitted.
+    """
+    if len(folds) < _FEWEST_TO_CROSS_FIT:
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(np.isin(fold_of, folds) & (fold_of != fold))
 
 
 def _as_json(work: Work, pairs: Pairs, folds: list[int], measured: Measured) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from learning.encoder_folder import open_encoder
 from learning.shop_encoder import train_shop_encoder
 from pipeline.api import Run
 from pipeline.cli import commands
+from pipeline.relevance.measure import crossed_rows
 from pipeline.relevance.stages import run_relevance
 from ranking.cross_encoder import lowest_layers
 
@@ -110,6 +111,12 @@ def test_no_score_comes_from_a_model_that_was_trained_or_validated_on_the_query(
         kept = fold == number
         assert np.array_equal(table["tower"].to_numpy()[kept], scores[kept])
         assert not set(query[kept]) & set(query[~kept])
+
+
+def test_a_folds_blend_is_fitted_on_the_other_folds_measured_where_there_are_enough():
+    fold_of = np.array([0, 1, 2, 3, 0, 1])
+    assert crossed_rows(fold_of, [0, 1, 2], 1).tolist() == [0, 2, 4]
+    assert crossed_rows(fold_of, [0, 1], 1).tolist() == []
 
 
 def test_what_is_done_is_skipped_and_a_cross_encoders_setting_leaves_the_towers_alone(asked, run):
