@@ -95,6 +95,9 @@ def build_run(root, wanted_of, seed=0):
         texts = [f"w{item}" for item in range(ITEMS)]
         pq.write_table(pa.table({"item": range(ITEMS), "text": texts}), folder / "item_texts.parquet")
         np.save(folder / "prices.npy", np.full(ITEMS, np.nan, np.float32))
+        (folder / "items_features").mkdir()
+        np.save(folder / "items_features/leaf.npy", np.full(ITEMS, -1, np.int32))
+        np.save(folder / "items_features/numeric.npy", np.zeros((ITEMS, 0), np.float32))
         (folder / "users_features").mkdir()
         np.save(folder / "users_features/categorical.npy", np.ones((USERS, 1), np.int32))
         np.save(folder / "users_features/numeric.npy", np.zeros((USERS, 0), np.float32))
