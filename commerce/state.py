@@ -229,6 +229,8 @@ class Candidates:
     """From 0; -1 where the source did not find the item."""
     source_score: NDArray[np.float32]
     """Anything where the source did not find the item."""
+    place: NDArray[np.int32]
+    """In the whole list, from 0: some of a list's candidates keep the places that all of them have."""
 
 
 _OF_SOURCE = ("place", "score")
@@ -275,7 +277,7 @@ def candidate_features(
     by_source = np.stack([place, score], axis=2).reshape(len(candidates.item), -1)
     recent = recent_items(events, ASSOCIATED)
     columns: list[NDArray[np.floating]] = [
-        _discount(np.arange(len(candidates.item))),
+        _discount(candidates.place),
         candidates.score,
         facts.vectors[candidates.item] @ user_vector,
         *_similarities(recent, candidates.item, facts.vectors),

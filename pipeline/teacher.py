@@ -72,7 +72,7 @@ class Teacher:
             found = find_candidates(sources, ask, allowed, settings.per_source, depth, says, protocol, variants)
             scores = np.where(found.items >= 0, found.scores, 0.0).astype(np.float32)
             parts.append((found.items, scores, found.ranks, found.source_scores))
-        return Lists(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return Lists.whole(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def scores(
         self, requests: Requests, lists: Lists, vectors: NDArray[np.float32], intents: NDArray[np.float32]

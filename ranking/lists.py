@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,9 +36,28 @@ class Lists:
     """``[requests, length, sources]``, from 0; -1 where the source did not find the item."""
     source_score: NDArray[np.float32]
     """``[requests, length, sources]``; 0 where the source did not find the item."""
+    place: NDArray[np.int32]
+    """In the whole list, from 0, also where some of its candidates were drawn."""
+
+    @classmethod
+    def whole(
+        cls,
+        items: NDArray[np.int32],
+        scores: NDArray[np.float32],
+        source_rank: NDArray[np.int32],
+        source_score: NDArray[np.float32],
+    ) -> Lists:
+        """Return lists of which nothing was left out."""
+        place = np.broadcast_to(np.arange(items.shape[1], dtype=np.int32), items.shape)
+        return cls(items, scores, source_rank, source_score, np.ascontiguousarray(place))
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """All of them, in the order of ``Candidates``."""
+        return self.items, self.scores, self.source_rank, self.source_score, self.place
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -53,18 +72,19 @@ class Lists:
     def candidates(self, row: int) -> Candidates:
         """Return one request's candidates, without padding."""
         n = int(self.counts[row])
-        return Candidates(
-            self.items[row, :n], self.scores[row, :n], self.source_rank[row, :n], self.source_score[row, :n]
-        )
+        return Candidates(*(values[row, :n] for values in self.columns))
 
     def of(self, rows: NDArray[np.integer]) -> Lists:
         """Return the lists of some requests."""
-        return Lists(self.items[rows], self.scores[rows], self.source_rank[rows], self.source_score[rows])
+        return self.at(rows)
+
+    def at(self, index: Any) -> Lists:
+        """Return the part of all columns that ``index`` picks, as NumPy reads it."""
+        return Lists(*(values[index] for values in self.columns))
 
     def first(self, depth: int) -> Lists:
         """Return the first ``depth`` candidates of each list."""
-        cut = np.s_[:, :depth]
-        return Lists(self.items[cut], self.scores[cut], self.source_rank[cut], self.source_score[cut])
+        return self.at(np.s_[:, :depth])
 
 
 def read_lists(path: Path, request_id: NDArray[np.int64], sources: Sequence[str], depth: int) -> Lists:
@@ -83,8 +103,8 @@ def read_lists(path: Path, request_id: NDArray[np.int64], sources: Sequence[str]
     order = np.argsort(request_id)
     lists = _empty(len(request_id), depth, len(sources))
     for rows, found in stream_lists(path, request_id[order], sources, depth):
-        for name in ("items", "scores", "source_rank", "source_score"):
-            getattr(lists, name)[order[rows]] = getattr(found, name)
+        for values, told in zip(lists.columns, found.columns, strict=True):
+            values[order[rows]] = told
     return lists
 
 
@@ -205,7 +225,7 @@ def _lay(entries: _Entries, row: NDArray[np.int64], requests: int, depth: int, s
 
 
 def _empty(requests: int, depth: int, sources: int) -> Lists:
-    return Lists(
+    return Lists.whole(
         np.full((requests, depth), NO_ITEM, dtype=np.int32),
         np.zeros((requests, depth), dtype=np.float32),
         np.full((requests, depth, sources), -1, dtype=np.int32),

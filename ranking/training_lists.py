@@ -80,8 +80,7 @@ class TrainingLists:
             gains = gains_of(lists.items, _relevant_of(self._relevant, rows[places]))
             columns = _choose(gains, lists.kept, self._length, draw)
             at = (np.arange(len(places))[:, None], columns)
-            picked = Lists(*(getattr(lists, name)[at] for name in ("items", "scores", "source_rank", "source_score")))
-            yield Block(rows[places], picked, gains[at])
+            yield Block(rows[places], lists.at(at), gains[at])
 
     def _draw(self) -> tuple[NDArray[np.int64], np.random.Generator]:
         """Return the requests that are taken, and the generator from which their candidates are drawn next."""

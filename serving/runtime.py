@@ -412,7 +412,11 @@ class Runtime:
         """Return the numeric features of the first ``depth`` candidates as the reranker reads them."""
         found = trace.found
         candidates = Candidates(
-            found.items[0, :depth], found.scores[0, :depth], found.ranks[0, :depth], found.source_scores[0, :depth]
+            found.items[0, :depth],
+            found.scores[0, :depth],
+            found.ranks[0, :depth],
+            found.source_scores[0, :depth],
+            np.arange(depth, dtype=np.int32),
         )
         facts = self.contents.item_facts
         return candidate_features(trace.visible.events, trace.moment, trace.vector, candidates, facts)

@@ -64,7 +64,11 @@ def _of_features(runtime: Runtime, trace: Trace, place: int, weight: float) -> l
     """Return what each feature, and the words, add to the score of the candidate at ``place``."""
     depth, found = trace.reranked, trace.found
     candidates = Candidates(
-        found.items[0, :depth], found.scores[0, :depth], found.ranks[0, :depth], found.source_scores[0, :depth]
+        found.items[0, :depth],
+        found.scores[0, :depth],
+        found.ranks[0, :depth],
+        found.source_scores[0, :depth],
+        np.arange(depth, dtype=np.int32),
     )
     features = candidate_features(
         trace.visible.events, trace.moment, trace.vector, candidates, runtime.contents.item_facts

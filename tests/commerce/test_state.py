@@ -52,6 +52,7 @@ def candidates(items, ranks=None, scores=None):
         np.linspace(1, 0.5, n, dtype=np.float32),
         given,
         np.zeros(given.shape, np.float32) if scores is None else np.array(scores, np.float32),
+        np.arange(n, dtype=np.int32),
     )
 
 

@@ -48,7 +48,7 @@ def test_rows_read_in_blocks_are_the_same(tmp_path, monkeypatch):
     whole = read_lists(tmp_path / "c.parquet", ids, ("vectors",), depth=3)
     monkeypatch.setattr("ranking.lists._ROWS", 5)
     blocks = read_lists(tmp_path / "c.parquet", ids, ("vectors",), depth=3)
-    for name in ("items", "scores", "source_rank", "source_score"):
+    for name in ("items", "scores", "source_rank", "source_score", "place"):
         assert np.array_equal(getattr(whole, name), getattr(blocks, name))
 
 

@@ -14,7 +14,7 @@ from commerce.records import Requests
 from ranking.lists import Lists, gains_of, read_lists, stream_lists
 from ranking.training_lists import Block, TrainingLists
 
-NAMES = ("items", "scores", "source_rank", "source_score")
+NAMES = ("items", "scores", "source_rank", "source_score", "place")
 
 
 def relevant(*lists):
@@ -26,7 +26,7 @@ def relevant(*lists):
 def plain(items):
     items = np.array(items, dtype=np.int32)
     scores = np.where(items >= 0, 1.0, 0.0).astype(np.float32)
-    return Lists(items, scores, np.zeros((*items.shape, 1), np.int32), np.zeros((*items.shape, 1), np.float32))
+    return Lists.whole(items, scores, np.zeros((*items.shape, 1), np.int32), np.zeros((*items.shape, 1), np.float32))
 
 
 def in_blocks(lists, size):
@@ -199,3 +199,11 @@ def test_memory_does_not_grow_with_the_requests(tmp_path, monkeypatch):
     # A list with what its sources said takes 30 x (8 + 3 x 8) = 960 bytes; here some numbers of a request are held.
     assert arrays / 3_600 < 60
     assert arrow / 3_600 < 60
+
+
+def test_a_drawn_candidate_keeps_its_place_in_the_whole_list():
+    built, block = build(plain([[7, 3, 9, 4, 1]]), relevant([4]), length=2, most=1, seed=0)
+    assert len(built) == 1
+    whole = [7, 3, 9, 4, 1]
+    assert block.lists.place[0].tolist() == [whole.index(item) for item in block.lists.items[0]]
+    assert 3 in block.lists.place[0]
