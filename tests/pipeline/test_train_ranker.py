@@ -208,12 +208,18 @@ def test_the_same_seed_gives_the_same_ranker_after_a_cut(planted, tmp_path):
 
 
 def test_noise_ships_the_blended_order(tmp_path):
-    run = build_run(tmp_path / "run", lambda affinity, draw: draw.integers(0, 10, USERS))
-    config = build_config(run)
-    lines, folder = run_stage(run, config, "train-ranker", train_ranker)
+    # An interval of 95% lets one shop of noise in forty through: two of four would be no luck any more.
+    closed = []
+    for seed in range(4):
+        run = build_run(tmp_path / str(seed), lambda affinity, draw: draw.integers(0, 10, USERS), seed)
+        config = build_config(run)
+        lines, folder = run_stage(run, config, "train-ranker", train_ranker)
+        if not json.loads((folder / "gate.json").read_text())["shipped"]:
+            closed.append((run, config, lines, folder))
+    assert len(closed) >= 3
+    run, config, lines, folder = closed[0]
     ranked, _ = run_stage(run, config, "rank", rank)
     assert any(line.startswith("gate: the blended order ships: ") for line in lines)
-    assert not json.loads((folder / "gate.json").read_text())["shipped"]
     assert not (folder / "ranker.ckpt").exists()
     assert "blended order" in ranked[0]
     assert (shown_of(run) == read_ranked_blend(run)).all()
