@@ -100,7 +100,7 @@ def utilities(
     ``liking`` is ``[rows, items]``: of the shopper, or as far as the shop knows it.
     """
     own = liking[asked.row[:, None], item].astype(np.float64)
-    own += intent_taste(catalogue, config)[asked.intent[:, None], item]
+    own += intent_taste(asked.intent, item, catalogue, config)
     own += NAMED_BONUS * (catalogue.brand[item] == asked.brand[:, None])
     own += NAMED_BONUS * (catalogue.style[item] == asked.style[:, None])
     own += MATCH_BONUS * (catalogue.style[item] == asked.match_style[:, None])

@@ -24,7 +24,7 @@ from commerce.bazaar.reading import Journal
 from commerce.bazaar.shoppers import LIST_KNOWLEDGE, common_utility, draw_profiles, intent_taste
 from commerce.bazaar.streams import Streams
 from commerce.bazaar.words import LEAVES
-from commerce.columns import NO_ITEM, NO_QUERY
+from commerce.columns import INTENTS, NO_ITEM, NO_QUERY
 from commerce.histories import Histories
 from commerce.records import Requests
 from commerce.stretches import stretches
@@ -71,7 +71,7 @@ class Oracle:
         self._streams = Streams(config.seed)
         self._catalogue = build_catalogue(config, self._streams)
         self._common = common_utility(self._catalogue, config)
-        self._leaning = intent_taste(self._catalogue, config)
+        self._leaning = intent_taste(np.arange(len(INTENTS)), np.arange(config.items), self._catalogue, config)
         self._seller = config.seller_groups * SELLER_BONUS[self._catalogue.seller_group]
         self._shopper = np.array([int(user[1:] or 0) for user in user_ids], dtype=np.int64)
         self._meaning = understand([*queries, ""])  # no query, code -1, is the last

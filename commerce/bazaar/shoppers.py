@@ -108,9 +108,12 @@ def common_utility(catalogue: Catalogue, config: BazaarConfig) -> NDArray[np.flo
     return config.popularity * catalogue.appeal + config.item_features * catalogue.rating
 
 
-def intent_taste(catalogue: Catalogue, config: BazaarConfig) -> NDArray[np.float64]:
-    """Return what each intent adds to the liking of each item, ``[3, items]``."""
-    price, rating = PRICE_TASTE[:, None] * catalogue.price_level, RATING_TASTE[:, None] * catalogue.rating
+def intent_taste(
+    intent: NDArray[np.int64], item: NDArray[np.int64], catalogue: Catalogue, config: BazaarConfig
+) -> NDArray[np.float64]:
+    """Return what intents, ``[lists]``, add to the liking of items, ``[lists, n]`` or ``[n]``: ``[lists, n]``."""
+    price = PRICE_TASTE[intent][:, None] * catalogue.price_level[item]
+    rating = RATING_TASTE[intent][:, None] * catalogue.rating[item]
     taste: NDArray[np.float64] = config.intent_tastes * (price + rating)
     return taste
 
