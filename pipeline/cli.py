@@ -10,10 +10,14 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from configs.errors import InputError
+
+if TYPE_CHECKING:
+    from configs.schema import Config
 
 _RUN = "Run all stages; those that are up to date are skipped."
 _CURVE = "Train on shares of the users: how much data does this shop need?"
@@ -154,12 +158,7 @@ def _curve_command() -> click.Command:
 
 
 def _learning_curve(config: str, overrides: tuple[str, ...], fractions: str) -> None:
-    _need_training_extra()
-    from configs.load import load_config
-    from pipeline.limits import limit_process
-
-    loaded = load_config(config, overrides)
-    limit_process(loaded.run.threads)
+    loaded = _open(config, overrides)
     from pipeline.learning_curve import PAGE, learning_curve, parse_fractions
     from pipeline.report.learning_curve import curve_lines
 
@@ -177,12 +176,7 @@ def _parts_command() -> click.Command:
 
 
 def _parts(config: str, overrides: tuple[str, ...], seeds: str) -> None:
-    _need_training_extra()
-    from configs.load import load_config
-    from pipeline.limits import limit_process
-
-    loaded = load_config(config, overrides)
-    limit_process(loaded.run.threads)
+    loaded = _open(config, overrides)
     from pipeline.parts import PAGE, parse_seeds, parts
     from pipeline.report.parts import parts_lines
 
@@ -204,12 +198,7 @@ def _front_command() -> click.Command:
 def _front(
     config: str, overrides: tuple[str, ...], attentions: str | None, layers: str | None, depths: str | None
 ) -> None:
-    _need_training_extra()
-    from configs.load import load_config
-    from pipeline.limits import limit_process
-
-    loaded = load_config(config, overrides)
-    limit_process(loaded.run.threads)
+    loaded = _open(config, overrides)
     from pipeline.front import measure_front
     from pipeline.front_grid import Asked
     from pipeline.report.ranker_choice import front_lines
@@ -227,12 +216,7 @@ def _teach_command() -> click.Command:
 
 
 def _teach(config: str, overrides: tuple[str, ...], control: bool) -> None:
-    _need_training_extra()
-    from configs.load import load_config
-    from pipeline.limits import limit_process
-
-    loaded = load_config(config, overrides)
-    limit_process(loaded.run.threads)
+    loaded = _open(config, overrides)
     from pipeline.teach import FILE, teach, teaching_lines
 
     found = teach(loaded, control, click.echo)
@@ -254,12 +238,7 @@ def _robustness_command() -> click.Command:
 
 
 def _robustness(config: str, overrides: tuple[str, ...], strengths: str, requests: int) -> None:
-    _need_training_extra()
-    from configs.load import load_config
-    from pipeline.limits import limit_process
-
-    loaded = load_config(config, overrides)
-    limit_process(loaded.run.threads)
+    loaded = _open(config, overrides)
     from pipeline.robustness import FILE, measure_robustness, parse_strengths, robustness_lines
 
     found = measure_robustness(loaded, parse_strengths(strengths), requests)
@@ -267,24 +246,14 @@ def _robustness(config: str, overrides: tuple[str, ...], strengths: str, request
 
 
 def _relevance(config: str, overrides: tuple[str, ...]) -> None:
-    _need_training_extra()
-    from configs.load import load_config
-    from pipeline.limits import limit_process
-
-    loaded = load_config(config, overrides)
-    limit_process(loaded.run.threads)
+    loaded = _open(config, overrides)
     from pipeline.relevance.stages import run_relevance
 
     click.echo(f"measured: {run_relevance(loaded, click.echo)}")
 
 
 def _run(config: str, overrides: tuple[str, ...], stages: tuple[str, ...]) -> None:
-    _need_training_extra()
-    from configs.load import load_config
-    from pipeline.limits import limit_process
-
-    loaded = load_config(config, overrides)
-    limit_process(loaded.run.threads)
+    loaded = _open(config, overrides)
     from pipeline.stage import run_stages
 
     run_stages(loaded, stages, click.echo)
@@ -299,6 +268,17 @@ def _print_config(config: str, overrides: tuple[str, ...]) -> None:
     from configs.load import as_yaml, load_config
 
     click.echo(as_yaml(load_config(config, overrides)), nl=False)
+
+
+def _open(config: str, overrides: tuple[str, ...]) -> Config:
+    """Read the config of a verb that trains or measures, with the process kept to its threads from here on."""
+    _need_training_extra()
+    from configs.load import load_config
+    from pipeline.limits import limit_process
+
+    loaded = load_config(config, overrides)
+    limit_process(loaded.run.threads)
+    return loaded
 
 
 def _need_training_extra() -> None:
