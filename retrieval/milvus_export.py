@@ -169,6 +169,9 @@ def _fill(
     wanted = client.prepare_index_params()
     wanted.add_index(VECTOR, index_type=known.kind, metric_type="IP", params=_built_with(known))
     client.create_collection(known.collection, schema=schema, index_params=wanted, consistency_level="Strong")
+    # Released until all is written: Milvus Lite indexes a loaded collection's flushed rows in a thread of its own, and
+    # loading beside it read a file that was half written.
+    client.release_collection(known.collection)
     rows = np.flatnonzero(catalogue.alive)
     for start in range(0, len(rows), _ROWS):
         block = []
@@ -181,7 +184,6 @@ def _fill(
     # Until its index is built Milvus looks at everything, whatever the parameters say, and recall would be measured on
     # that. An index is built of what is flushed, and loading waits for it.
     client.flush(known.collection)
-    client.release_collection(known.collection)
     client.load_collection(known.collection)
 
 

@@ -1,7 +1,8 @@
 import os
 
-# Before torch, FAISS or DuckDB are imported anywhere: two processes on two cores must not fight.
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+# Before torch, FAISS or DuckDB are imported anywhere: two processes on two cores must not fight, and NumPy's sums in
+# this process must be those of a `mercato` started with run.threads=1, to the last bit.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -21,7 +22,7 @@ TINY = (
     "ranking.train_requests=100",
     "retrieval.popularity_by=region",
     "evaluate.bootstrap=200",
-    "run.threads=1",  # the tests run in two processes, and sums over other threads differ in their last bit
+    "run.threads=1",  # as OMP_NUM_THREADS above
 )
 
 

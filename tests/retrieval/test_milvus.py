@@ -1,7 +1,10 @@
 import json
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from milvus_lite.index.brute_force import BruteForceIndex
 
 from configs.errors import InputError
 from retrieval.filters import NOTHING, Allowed
@@ -50,6 +53,17 @@ def test_what_is_not_available_or_excluded_is_not_found(index, uri):
     np.testing.assert_allclose(scores, values, atol=1e-5)
     assert (items[1] >= 0).sum() == 50
     assert (items[3] == -1).all()
+
+
+def test_nothing_is_indexed_in_the_background_while_it_is_loaded(index, uri, monkeypatch):
+    def slow(self, path, save=BruteForceIndex.save):
+        Path(path).touch()
+        time.sleep(0.3)
+        save(self, path)
+
+    monkeypatch.setattr(BruteForceIndex, "save", slow)
+    found = export_to_milvus(index, uri, "slow", *ALWAYS, kind="FLAT")
+    assert (found.search(QUERIES[:5], 10)[0] >= 0).all()
 
 
 def test_declared_fields_narrow_a_search(exact):
