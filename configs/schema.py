@@ -318,6 +318,9 @@ class TowersConfig:
     reads: list[str] = field(default_factory=lambda: list(TOWER_READS))
     """What the user tower reads of a user: ``behaviour`` (events with items), ``searches``, ``profile``. Leaving one
     out tells what it is worth (``mercato parts``)."""
+    relative_time: bool = True
+    """Tell attention the time between every two events, as a learnt bias (towers/relative_time.py). Its memory grows
+    with the square of ``history_length``."""
     history_length: int = 50
     """Events of a history that the behaviour encoder reads, the last ones."""
     dropout: float = 0.5

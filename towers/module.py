@@ -112,6 +112,7 @@ class TwoTower(L.LightningModule):
             dropout=settings["dropout"],
             behaviour="behaviour" in settings["reads"],
             searches="searches" in settings["reads"],
+            relative_time=settings["relative_time"],
         )
         # Fitted afterwards, on finished states; a parameter that never gets a gradient would make ranks wait for it.
         self.intent = IntentHead(settings["dim"], len(STATISTICS)).requires_grad_(False)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from commerce.columns import ACTION_CODES, ACTIONS
 from learning.dropout import ByteDropout
+from towers.relative_time import TimeBias
 
 _SEARCH = ACTION_CODES["search"] + 1
 """A search among the tower's action codes, of which 0 is padding."""
@@ -35,12 +36,19 @@ class Block(nn.Module):
         self.narrow = nn.Linear(4 * dim, dim)
         self.dropout = ByteDropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the next states, ``[batch, length, dim]``."""
+    def forward(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the next states, ``[batch, length, dim]``.
+
+        Args:
+            x: ``[batch, length, dim]``.
+            bias: ``[batch, heads, length, length]`` for the attention scores, minus infinity for later places; None:
+                causal without any.
+        """
         batch, length, dim = x.shape
         joined = self.attention_in(self.attention_norm(x)).view(batch, length, 3, self.heads, dim // self.heads)
         query, key, value = joined.permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        mask = None if bias is None else bias.to(query.dtype)
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None)
         x = x + self.dropout(self.attention_out(seen.transpose(1, 2).reshape(batch, length, dim)))
         out: Tensor = x + self.dropout(self.narrow(self.dropout(F.gelu(self.wide(self.norm(x))))))
         return out
@@ -64,6 +72,7 @@ class UserTower(nn.Module):
         dropout: float,
         behaviour: bool = True,
         searches: bool = True,
+        relative_time: bool = True,
     ) -> None:
         """Build the tower.
 
@@ -78,6 +87,7 @@ class UserTower(nn.Module):
             dropout: share dropped in training.
             behaviour: whether it reads what users did with items.
             searches: whether it reads what they searched for.
+            relative_time: whether attention is told the time between two events.
         """
         super().__init__()
         self.length = length
@@ -92,6 +102,7 @@ class UserTower(nn.Module):
         # Kept beside the weights, which mean nothing without it.
         self.register_buffer("gap_scale", torch.tensor(_GAP_SCALE))
         self.position = nn.Embedding(length + 1, dim)
+        self.time = TimeBias(layers, heads) if relative_time else None
         self.dropout = ByteDropout(dropout)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
@@ -161,15 +172,16 @@ class UserTower(nn.Module):
         # Item vectors have unit length, so each of their numbers is small beside the other parts: bring it to size.
         items = self.item(event_vectors * event_vectors.shape[2] ** 0.5)
         known = (action > 0).unsqueeze(2).to(items.dtype)
-        gap = gap / self.gap_scale
-        events = items * known + queries + self.action(action) + self.gap(torch.stack([gap, gap.square()], dim=2))
+        pause = gap / self.gap_scale
+        events = items * known + queries + self.action(action) + self.gap(torch.stack([pause, pause.square()], dim=2))
         places = torch.arange(action.shape[1] + 1, device=action.device)
         # shape[0], for len() of a tensor is a constant to the exporter.
         start = (self.start + self.position(places[:1])).expand(action.shape[0], 1, -1)
         events = events + self.position(places[1:])
         x = self.dropout(torch.cat([profile, start, events], dim=1))
-        for block in self.blocks:
-            x = block(x)
+        biases = [None] * len(self.blocks) if self.time is None else self.time(gap, profile.shape[1] + 1)
+        for block, bias in zip(self.blocks, biases, strict=True):
+            x = block(x, bias)
         states: Tensor = self.norm(x[:, profile.shape[1] :])
         return states
 

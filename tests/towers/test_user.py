@@ -108,6 +108,29 @@ def test_a_long_pause_does_not_drown_the_item_that_came_after_it():
     assert built.gap(torch.stack([year, year.square()])).norm() < 0.1 * item.norm()
 
 
+def test_attention_is_told_the_time_between_events(tower):
+    """Of two towers alike but for this, the one without it hears of times in the events alone."""
+    plain = UserTower(
+        text_dim=TEXT,
+        categories=[3],
+        numbers=1,
+        dim=DIM,
+        layers=2,
+        heads=2,
+        length=LENGTH,
+        dropout=0.5,
+        relative_time=False,
+    ).eval()
+    plain.load_state_dict({name: told for name, told in tower.state_dict().items() if not name.startswith("time.")})
+    inputs = _inputs()
+    silent = {**inputs, "gap": torch.zeros_like(inputs["gap"])}
+    for built, hears in ((tower, True), (plain, False)):
+        built.gap.weight.data.zero_()
+        assert torch.allclose(built(**inputs)[0], built(**silent)[0]) == (not hears)
+    tower.time.bias.weight.data.zero_()
+    torch.testing.assert_close(tower(**inputs)[0], plain(**inputs)[0])
+
+
 def _states(tower, inputs):
     queries = tower.query(inputs["query_vectors"])
     told = [inputs[name] for name in ("action", "gap", *_PROFILE)]
