@@ -50,7 +50,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "a setting"
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"{file}: {key}: {reason}; see configs/schema.py for its type and meaning") from error
+        raise ConfigError(f"{file}: {key}: {reason}; see configs/settings for its type and meaning") from error
     except ValueError as error:  # a section's own check, in its __post_init__
         raise ConfigError(f"{file}: {error}") from error
 

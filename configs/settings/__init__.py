@@ -1,0 +1,1 @@
+"""Every setting, section by section: its type, its default and what it means."""

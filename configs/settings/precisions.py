@@ -1,0 +1,3 @@
+"""Number formats that a setting may name."""
+
+PRECISIONS = ("fp32", "bf16")

@@ -1,0 +1,97 @@
+"""Search relevance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from configs.ranges import above, at_least, below, one_of, shares
+from configs.settings.precisions import PRECISIONS
+
+
+@dataclass
+class RelevanceConfig:
+    """Search relevance: tower and cross-encoder tuned on graded (query, product) pairs (docs/relevance.md)."""
+
+    pairs: str = ""
+    """Table of graded pairs: a Parquet, CSV or JSON-lines file, a folder of them, or a glob."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Our column name -> the table's, where they differ: ``query``, ``title``, ``grade`` (needed); ``description``,
+    ``weight``, ``variance`` and ``fold`` (optional)."""
+    grades: dict[str, float] = field(default_factory=dict)
+    """The table's word for a grade -> a number from 0, the more the better; empty: grades are numbers already."""
+    tower_text: list[str] = field(default_factory=lambda: ["title"])
+    """Columns that make the product text which the tower reads, in order; ``a|b`` takes b where a is empty. A table
+    may lack ``description`` alone."""
+    cross_text: list[str] = field(default_factory=lambda: ["title", "description"])
+    """Columns that make the product text which the cross-encoder reads."""
+    folds: int = 5
+    """Parts of the queries, by hash, each of which is measured with models that were trained on the others; not used
+    where the table has a column ``fold``."""
+    measured_folds: list[int] = field(default_factory=list)
+    """Folds that are trained for and measured; empty: all."""
+    train_share: float = 1.0
+    """Share of the other folds' queries, by hash, that are trained and validated on."""
+    validation_share: float = 0.15
+    """Share of the trained-on folds' queries, by hash, that are held out to choose epochs and the blend."""
+    final: bool = True
+    """Whether both models are trained once more with every fold's queries: what other runs can take."""
+    start: str = "pretrained"
+    """``pretrained``: models start from ``text.encoder``'s weights; ``random``: from its shape alone."""
+    at: int = 10
+    """Cut-off of NDCG."""
+    list_products: int = 8
+    """Products of one query in a training list."""
+    batch_lists: int = 8
+    """Lists in a step."""
+    tower_tokens: int = 40
+    """Tokens of a query or product text that the tower reads, at most."""
+    tower_epochs: int = 1
+    """Passes of the tower over the pairs; the best epoch is kept."""
+    tower_learning_rate: float = 3e-5
+    """Peak learning rate of the tower's encoder."""
+    tower_scale: float = 20.0
+    """What cosines are multiplied with in the tower's loss."""
+    tower_way: float = 0.5
+    """How much of the way from the untuned encoder's weights to the tuned ones' the tower goes at last, a share: on
+    queries that no pair is of, half of it is as good and surer (docs/relevance.md)."""
+    cross_encoder: bool = True
+    """Whether a cross-encoder is trained beside the tower; else the tower is blended with words alone."""
+    cross_query_tokens: int = 24
+    """Tokens of a query that the cross-encoder reads, at most."""
+    cross_text_tokens: int = 64
+    """Tokens of a product text that the cross-encoder reads beside it, at most."""
+    cross_epochs: int = 2
+    """Passes of the cross-encoder over the pairs; the best epoch is kept."""
+    cross_learning_rate: float = 5e-5
+    """Peak learning rate of the cross-encoder's language model."""
+    cross_head_learning_rate: float = 1e-3
+    """Peak learning rate of its score head."""
+    cross_from: str = "encoder"
+    """What the cross-encoder starts from: ``encoder`` (``ranking.encoder``, else ``text.encoder``) or ``tower`` (as
+    tuned for the fold)."""
+    weight_decay: float = 0.01
+    """AdamW's decay; biases and norms are exempt."""
+    average: float = 0.1
+    """Mean age, as a share of the steps so far, of the moving average of the weights that is kept; 0: none."""
+    precision: str = "bf16"
+    """``fp32`` or ``bf16`` (autocast) for training and scoring."""
+
+    def __post_init__(self) -> None:
+        one_of("relevance", self, "start", ("pretrained", "random"))
+        one_of("relevance", self, "cross_from", ("tower", "encoder"))
+        one_of("relevance", self, "precision", PRECISIONS)
+        at_least("relevance", self, 2, ("folds", "list_products"))
+        at_least("relevance", self, 1, ("at", "batch_lists", "tower_epochs", "cross_epochs"))
+        at_least("relevance", self, 8, ("tower_tokens", "cross_query_tokens", "cross_text_tokens"))
+        at_least("relevance", self, 0, ("weight_decay",))
+        rates = ("tower_learning_rate", "cross_learning_rate", "cross_head_learning_rate")
+        above("relevance", self, 0, (*rates, "tower_scale", "tower_way", "validation_share", "train_share"))
+        shares("relevance", self, ("validation_share", "train_share", "average", "tower_way"))
+        below("relevance", self, 0.5, ("average", "validation_share"))
+        for name in ("tower_text", "cross_text"):
+            if not getattr(self, name):
+                raise ValueError(f"relevance.{name} names no column; the product's title, at least, is to be read")
+        known = ("query", "title", "grade", "description", "weight", "variance", "fold")
+        unknown = [name for name in self.columns if name not in known]
+        if unknown:
+            raise ValueError(f"relevance.columns.{unknown[0]} is not one of ours: {', '.join(known)}")
