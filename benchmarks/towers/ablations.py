@@ -78,6 +78,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], Callable[[], None] | None]] = {
     "a second round without any": (("towers.rounds=2", "towers.mined_weight=0"), None),
     "actions unknown": ((), _without("action")),
     "times unknown": ((), _without("time")),
+    "times only before each event": (("towers.relative_time=false",), None),
     "queries unknown": ((), _without("queries")),
     "no profile features": (("towers.reads=[behaviour,searches]",), None),
     "text encoder tuned by low-rank adapters": (("towers.tuning=lora",), None),
