@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import torch
 
+from commerce.pairs import Pairs
 from configs.errors import InputError
+from configs.schema import RelevanceConfig
 from learning.encoder_folder import EncoderFolder, open_encoder
+from learning.language_model import TextEncoder
 from learning.tokens import load_tokenizer
 from pipeline.relevance.parts import ENCODER, fit, open_part, start_encoder
 from pipeline.relevance.stages import tower_name
@@ -15,31 +18,38 @@ from pipeline.stage import Outcome, Work
 from ranking.graded import HEAD, GradedCrossEncoder
 from ranking.pairs import PairTokenizer
 
+HEAD_FILE = "head.pt"
+
 
 def train(work: Work, fold: str) -> Outcome:
     """Write the tuned language model, a folder that ``ranking.encoder`` takes, its head, and the scores of pairs."""
     config, settings = work.config, work.config.relevance
     part = open_part(work, fold)
     folder = _folder(work, fold)
-    pairs = part.pairs
     start = "pretrained" if settings.cross_from == "tower" else settings.start
     encoder = start_encoder(folder, start, config.run.seed)
     torch.manual_seed(config.run.seed)  # of the head
-    tokenizer = load_tokenizer(folder.path, settings.cross_query_tokens + settings.cross_text_tokens)
     try:
-        cross = GradedCrossEncoder(
-            encoder,
-            PairTokenizer(tokenizer, settings.cross_query_tokens, settings.cross_text_tokens),
-            pairs.query,
-            pairs.queries,
-            pairs.cross_text,
-            (float(pairs.grade.min()), float(pairs.grade.max())),
-        )
+        cross = cross_on(part.pairs, encoder, folder, settings)
     except ValueError as error:
         raise InputError(f"{folder.path}: {error}; or set relevance.cross_encoder=false") from error
     told = fit(work, part, cross, folder, cross=True, rates={HEAD: settings.cross_head_learning_rate})
-    torch.save(cross.head.state_dict(), work.out / "head.pt")
+    torch.save(cross.head.state_dict(), work.out / HEAD_FILE)
     return told
+
+
+def cross_on(
+    pairs: Pairs, encoder: TextEncoder, folder: EncoderFolder, settings: RelevanceConfig
+) -> GradedCrossEncoder:
+    """Return the cross-encoder over some pairs, its head drawn; ``folder`` has its tokenizer.
+
+    Raises:
+        ValueError: for an encoder of a kind or pooling that it cannot be.
+    """
+    query_tokens, text_tokens = settings.cross_query_tokens, settings.cross_text_tokens
+    tokenizer = PairTokenizer(load_tokenizer(folder.path, query_tokens + text_tokens), query_tokens, text_tokens)
+    grades = float(pairs.grade.min()), float(pairs.grade.max())
+    return GradedCrossEncoder(encoder, tokenizer, pairs.query, pairs.queries, pairs.cross_text, grades)
 
 
 def _folder(work: Work, fold: str) -> EncoderFolder:

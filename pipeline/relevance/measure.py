@@ -42,7 +42,7 @@ _COMPARISONS = (
 _FEWEST_TO_CROSS_FIT = 3
 """Folds measured. Some thirty validation queries are few for seven weights: on the CrowdFlower pairs the blend fitted
 on them was .002 of NDCG@10 above the tower, fitted across folds .008."""
-_BLENDED = ("bm25", "word_overlap", "number_overlap", "title_share", "zero_shot", TOWER, CROSS)
+BLENDED = ("bm25", "word_overlap", "number_overlap", "title_share", "zero_shot", TOWER, CROSS)
 """Scores that the fused one is made of."""
 
 
@@ -99,7 +99,7 @@ def _measure(work: Work, pairs: Pairs, folds: list[int]) -> Measured:
     classes = np.searchsorted(levels, pairs.grade) if levels is not None else None
     trained = {TOWER: tower_name} | ({CROSS: cross_name} if work.config.relevance.cross_encoder else {})
     shown = [name for name in _SYSTEMS if name in (*scores, *trained, FUSED)]
-    blended = tuple(name for name in _BLENDED if name in (*scores, *trained))
+    blended = tuple(name for name in BLENDED if name in (*scores, *trained))
     scores |= {name: np.full(len(pairs), np.nan, dtype=np.float32) for name in (*trained, FUSED)}
     guesses = {name: np.full(len(pairs), -1, dtype=np.int64) for name in shown}
     blends = {}

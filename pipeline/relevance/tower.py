@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from learning.encoder_folder import open_encoder
+from commerce.pairs import Pairs
+from configs.schema import RelevanceConfig
+from learning.encoder_folder import EncoderFolder, open_encoder
+from learning.language_model import TextEncoder
 from pipeline.relevance.parts import fit, open_part, start_encoder
 from pipeline.stage import Outcome, Work
 from towers.graded import LINE, LINE_LEARNING_RATE, GradedTower
@@ -15,15 +18,14 @@ def train(work: Work, fold: str) -> Outcome:
     config, settings = work.config, work.config.relevance
     part = open_part(work, fold)
     folder = open_encoder(replace(config.text, max_tokens=settings.tower_tokens))
-    tower = GradedTower(
-        start_encoder(folder, settings.start, config.run.seed),
-        folder,
-        part.pairs.query,
-        part.pairs.queries,
-        part.pairs.tower_text,
-        settings.tower_scale,
-        (float(part.pairs.grade.min()), float(part.pairs.grade.max())),
-    )
+    tower = tower_on(part.pairs, start_encoder(folder, settings.start, config.run.seed), folder, settings)
     # Between random weights and tuned ones lies nothing of use.
     way = settings.tower_way if settings.start == "pretrained" else 1.0
     return fit(work, part, tower, folder, cross=False, rates=dict.fromkeys(LINE, LINE_LEARNING_RATE), way=way)
+
+
+def tower_on(pairs: Pairs, encoder: TextEncoder, folder: EncoderFolder, settings: RelevanceConfig) -> GradedTower:
+    """Return the tower over some pairs, with the encoder's weights; ``folder`` has its tokenizer."""
+    grades = float(pairs.grade.min()), float(pairs.grade.max())
+    texts = pairs.queries, pairs.tower_text
+    return GradedTower(encoder, folder, pairs.query, *texts, settings.tower_scale, grades)
