@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,17 @@ _BLOCK_CELLS = 4_000_000
 _DOUBT = 2.0
 """How often the square that a third moment has by chance is taken off it. Simulated with 500 users and means from .3 to
 .01: with 2 all intervals, single and paired, held the truth in 94 to 95.5% of shops; with 1 or 4, in 93 to 96%."""
+
+
+class Resampling(TypedDict):
+    """How an interval is made, as ``bootstrap`` and all that build on it take it."""
+
+    resamples: int
+    """Draws of as many users as there are, with replacement."""
+    confidence: float
+    """Share of such intervals that hold the truth, e.g. .95."""
+    seed: int
+    """Of the draws."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from pipeline.item_facts import read_item_facts
 from pipeline.probabilities import read_probabilities
 from pipeline.probe import probe_vectors
 from pipeline.report.compose import write_report
+from pipeline.resampling import resampling
 from pipeline.retrieve import VARIANTS
 from pipeline.rule_prices import price_lines, rule_prices
 from pipeline.run_folder import RunFolder
@@ -93,7 +94,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
         run, requests, relevant, histories, terms.items, asdict(config.evaluate), asdict(config.data)
     )
     asked = Asked(requests.user, relevant, _shown_at_all(terms), read_item_facts(run, config, events))
-    precision = Precision(config.evaluate.bootstrap, config.evaluate.confidence, config.run.seed)
+    precision = Precision(**resampling(config))
     ranked = {name: items for name, (items, _) in lists.items()}
     systems, paired, parts = compare(
         ranked, asked, config.evaluate.at, precision, _pairs(list(ranked)), segments, config.evaluate.segments_at
@@ -163,7 +164,6 @@ def _prices(
     by_score = read(SCORED) if value else by_value
     vectors = np.load(work.run.stage("embed") / "item_vectors.npy", mmap_mode="r")
     groups = np.load(work.run.stage("retrieve") / VARIANTS) if work.config.retrieval.variants == "one" else None
-    evaluate = work.config.evaluate
 
     def arranged(some: Rules, lists: Lists = by_value) -> NDArray[np.int32]:
         return arrange_lists(lists, some, requests, shop, vectors, groups, filter_seen=filter_seen).items
@@ -175,9 +175,7 @@ def _prices(
         arranged(rules, by_score) if value else None,
         relevant,
         requests.user,
-        resamples=evaluate.bootstrap,
-        confidence=evaluate.confidence,
-        seed=work.config.run.seed,
+        **resampling(work.config),
     )
 
 
@@ -241,9 +239,7 @@ def _intent(
         systems,
         requests.intent,
         requests.user,
-        resamples=config.evaluate.bootstrap,
-        confidence=config.evaluate.confidence,
-        seed=config.run.seed,
+        **resampling(config),
     )
 
 

@@ -23,6 +23,7 @@ from pipeline.asking import Shop
 from pipeline.evaluations import NEW_ITEMS, keep
 from pipeline.given_lists import lay_lists
 from pipeline.item_facts import read_item_facts
+from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder, sha256
 from pipeline.segments import segments_of
 from pipeline.systems import Lists, Terms, check_lists
@@ -111,7 +112,7 @@ def _metrics(
     before = measured.metrics
     facts = read_item_facts(run, config, events)
     asked = Asked(measured.requests.user, measured.relevant, before["catalogue"], facts)
-    precision = Precision(config.evaluate.bootstrap, config.evaluate.confidence, config.run.seed)
+    precision = Precision(**resampling(config))
     lists = {name: listed, "mercato": measured.lists("mercato")[0]}
     pairs = [(name, "mercato")]
     systems, paired, parts = compare(

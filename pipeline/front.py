@@ -36,6 +36,7 @@ from pipeline.front_shapes import (
 )
 from pipeline.ranking_inputs import MAIN, RankingInputs, encoder_path, filters_seen
 from pipeline.report.ranker_choice import words
+from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
 from pipeline.stage import NAMES, Stage, run_stages, stage_key
 from pipeline.train_ranker import NOTHING_TO_LEARN, judge_half
@@ -88,9 +89,7 @@ def measure_front(config: Config, asked: Asked, say: Callable[[str], None]) -> d
         ndcg,
         {point: _compared(cost) for point, cost in costs.items()},
         bench.requests.user,
-        resamples=config.evaluate.bootstrap,
-        confidence=config.evaluate.confidence,
-        seed=config.run.seed,
+        **resampling(config),
     )
     verdict = None if front.choice == BLENDED else _ask_gate(bench, front.choice, weights[front.choice])
     return write_front(run, _terms(bench), Found(front, weights, costs, refused, collapsed, verdict))
@@ -214,8 +213,7 @@ def _ask_gate(bench: Bench, point: Point, weight: float) -> Verdict:
     config = config_of(bench.config, point)
     ranker = load_ranker(bench, point.shape)
     gate, _ = judge_half(MAIN, "gate", config.ranking.gate_users, ranker, bench.inputs, config)
-    evaluate = config.evaluate
-    return judge(gate, weight, resamples=evaluate.bootstrap, confidence=evaluate.confidence, seed=config.run.seed)
+    return judge(gate, weight, **resampling(config))
 
 
 def _terms(bench: Bench) -> dict[str, Any]:

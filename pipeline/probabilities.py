@@ -18,6 +18,7 @@ from commerce.records import Requests
 from configs.errors import InputError
 from configs.schema import Config
 from pipeline.exposures import Exposures, read_exposures
+from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Work
 from ranking.lists import Lists
@@ -118,9 +119,7 @@ def fit_probabilities(work: Work, described: Described) -> tuple[Probabilities |
             exposures.happened[gate][:, enough[column]],
             float(exposures.happened[fit][:, enough[column]].mean()),
             requests.user[exposures.row[gate]],
-            resamples=config.evaluate.bootstrap,
-            confidence=config.evaluate.confidence,
-            seed=config.run.seed,
+            **resampling(config),
         )
         for column, action in enumerate(actions)
     }

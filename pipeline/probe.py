@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from commerce.probe import probe_features
 from commerce.records import Requests
 from pipeline.asked import WINDOW
+from pipeline.resampling import resampling
 from pipeline.stage import Work
 
 
@@ -29,12 +30,9 @@ def probe_vectors(work: Work, requests: Requests) -> list[dict[str, Any]]:
     rows = len(requests) - 1 - last
     table = pq.read_table(path, columns=["user", *names]).sort_by("user")
     features = {name: [table[name][int(user)].as_py() for user in users] for name in names}
-    settings = work.config.evaluate
     found = probe_features(
         np.asarray(vectors[rows]),
         features,
-        resamples=settings.bootstrap,
-        confidence=settings.confidence,
-        seed=work.config.run.seed,
+        **resampling(work.config),
     )
     return [one.as_dict() for one in found]

@@ -28,6 +28,7 @@ from configs.schema import Config
 from pipeline.asked import WINDOW, choose
 from pipeline.evaluate import hardware
 from pipeline.ranking_inputs import RankingInputs
+from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
 from ranking.batches import Examples
 from ranking.fusion import fuse, reorder
@@ -189,14 +190,9 @@ def _apart(
         "requests": len(users),
         "clean": _interval(config, clean, users),
         "noised": _interval(config, noisy, users),
-        "difference": paired(noisy, clean, users, **_options(config)).as_dict(),
+        "difference": paired(noisy, clean, users, **resampling(config)).as_dict(),
     }
 
 
 def _interval(config: Config, values: NDArray[np.float64], users: NDArray[np.int32]) -> dict[str, float]:
-    return bootstrap(values, users, **_options(config)).as_dict()
-
-
-def _options(config: Config) -> dict[str, Any]:
-    evaluate = config.evaluate
-    return {"resamples": evaluate.bootstrap, "confidence": evaluate.confidence, "seed": config.run.seed}
+    return bootstrap(values, users, **resampling(config)).as_dict()

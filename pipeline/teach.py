@@ -25,6 +25,7 @@ from configs.schema import Config
 from pipeline.asked import WINDOW, Evaluated
 from pipeline.evaluate import hardware
 from pipeline.ranking_inputs import relevant_of, without_seen
+from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
 from pipeline.stage import NAMES, run_stages
 from pipeline.systems import Terms, rank_vectors
@@ -186,11 +187,7 @@ def _row(
     after: NDArray[np.float64],
     users: NDArray[np.int32],
 ) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "resamples": config.evaluate.bootstrap,
-        "confidence": config.evaluate.confidence,
-        "seed": config.run.seed,
-    }
+    options = resampling(config)
     return {
         "what": what,
         "system": system,

@@ -34,6 +34,7 @@ from pipeline.ranking_inputs import (
     filters_seen,
     relevant_of,
 )
+from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
 from pipeline.stage import Outcome, Work
 from ranking.batches import Examples, TrainingBatches
@@ -271,8 +272,7 @@ def _judge(protocol: str, ranker: Ranker, inputs: RankingInputs, config: Config)
     _, numbers = choose_weight(replace(fit, read=of_numbers))
     found = {"blend": tried[0.0], "numbers alone": max(numbers.values()), "numbers and texts": max(tried.values())}
     gate, _ = judge_half(protocol, "gate", config.ranking.gate_users, ranker, inputs, config)
-    evaluate = config.evaluate
-    verdict = judge(gate, weight, resamples=evaluate.bootstrap, confidence=evaluate.confidence, seed=config.run.seed)
+    verdict = judge(gate, weight, **resampling(config))
     return _Judgement(verdict, {name: round(value, 5) for name, value in found.items()})
 
 

@@ -40,6 +40,7 @@ from pipeline.relevance.measure import BLENDED, CROSS, FUSED, TOWER, crossed_row
 from pipeline.relevance.parts import ENCODER
 from pipeline.relevance.stages import PAIRS, cross_name, tower_name
 from pipeline.relevance.tower import tower_on
+from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
 from retrieval.word_match import WORD_FEATURES, word_features
 
@@ -62,11 +63,7 @@ def main() -> None:
     blends = _blends(pairs, folds, read)
     lists = graded_lists(pairs.query, pairs.grade, np.isin(pairs.fold, folds), config.run.seed)
     clean = _ndcg(pairs, folds, read, blends, lists, config)
-    options = {
-        "resamples": config.evaluate.bootstrap,
-        "confidence": config.evaluate.confidence,
-        "seed": config.run.seed,
-    }
+    options = resampling(config)
     rows: list[dict[str, Any]] = []
     for kind in KINDS:
         change = partial(noised, kind=kind, strength=told.strength, seed=config.run.seed)

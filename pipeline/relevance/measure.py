@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from commerce.durable import write_atomic
 from commerce.grade_blend import GradeBlend, fit_grade_blend
 from commerce.graded import classify, fit_cuts, grade_levels, graded_lists, macro_f1_intervals
-from commerce.intervals import bootstrap_columns, paired
+from commerce.intervals import Resampling, bootstrap_columns, paired
 from commerce.pairs import Pairs, fold_numbers
 from commerce.significance import enough_draws, holm, randomisation_test, verdict
 from pipeline.evaluate import hardware
 from pipeline.provenance import versions
 from pipeline.relevance.parts import SCORES, part_of
 from pipeline.relevance.stages import BASELINES, PAIRS, cross_name, tower_name
+from pipeline.resampling import resampling
 from pipeline.stage import Outcome, Work
 
 FORMAT = 1
@@ -44,14 +45,6 @@ _FEWEST_TO_CROSS_FIT = 3
 on them was .002 of NDCG@10 above the tower, fitted across folds .008."""
 BLENDED = ("bm25", "word_overlap", "number_overlap", "title_share", "zero_shot", TOWER, CROSS)
 """Scores that the fused one is made of."""
-
-
-class Precision(TypedDict):
-    """How intervals are made."""
-
-    resamples: int
-    confidence: float
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -144,11 +137,7 @@ def crossed_rows(fold_of: NDArray[np.integer], folds: list[int], fold: int) -> N
 def _as_json(work: Work, pairs: Pairs, folds: list[int], measured: Measured) -> dict[str, Any]:
     config, k = work.config, work.config.relevance.at
     settings = config.evaluate
-    precision: Precision = {
-        "resamples": settings.bootstrap,
-        "confidence": settings.confidence,
-        "seed": config.run.seed,
-    }
+    precision = resampling(config)
     lists = graded_lists(pairs.query, pairs.grade, measured.kept, config.run.seed)
     systems: dict[str, dict[str, Any]] = {name: {} for name in measured.systems}
     differences: dict[str, dict[str, Any]] = {f"{one} - {other}": {} for one, other in measured.compared}
@@ -196,7 +185,7 @@ def _add_order(
     values: dict[str, NDArray[np.float64]],
     queries: NDArray[np.int32],
     compared: list[tuple[str, str]],
-    precision: Precision,
+    precision: Resampling,
     systems: dict[str, dict[str, Any]],
     differences: dict[str, dict[str, Any]],
 ) -> None:
