@@ -44,18 +44,16 @@ def fit_intent_head(module: TwoTower, prepared: Prepared, fit: Requests, seed: i
         return ["intents: the log's sessions show fewer than two, so every intent stays equally likely"]
     items = embed_items(module)
     told = _told(module, items, histories, sessions, moments)
-    asked = of_requests(fit)
-    held_out = IntentMoments.join([asked, calibration_moments(prepared, np.unique(fit.user), seed)])
-    if len(held_out) < _FEWEST_TO_CALIBRATE:
-        fit_intents(module.intent, *told)
+    asked, held_out = of_requests(fit), _held_out(prepared, fit, seed)
+    calibrated = _told(module, items, histories, sessions, held_out)
+    prior = _fit(module.intent, told, calibrated)
+    if prior is None:
         return [f"intents: fitted on {len(moments):,} moments; only {len(held_out)} of fit users, not calibrated"]
-    states, statistics, labels = _told(module, items, histories, sessions, held_out)
-    prior = fit_intents_by(module.intent, told, (states, statistics, labels))
     said = f"intents: fitted on {len(moments):,} moments, calibrated on {len(held_out):,} of fit users, prior {prior:g}"
-    with torch.no_grad():
-        chances = module.intent(states, statistics).numpy()[: len(asked)]
     if not len(asked):
         return [said]
+    with torch.no_grad():
+        chances = module.intent(*(part[: len(asked)] for part in calibrated[:2])).numpy()
     rules = plain_rules(_last(histories, asked), moments.label, _last(histories, moments))
     return [f"{said}; {len(asked):,} fit requests: {_words({'head': chances, **(rules or {})}, asked.label)}"]
 
@@ -80,8 +78,7 @@ def out_of_fold_intents(
     if not bool(module.intent.known):
         return embed_intents(module, *(part.numpy() for part in asked))
     fit = Requests.read(prepared.folder / "requests.parquet").of("validation", "fit")
-    held_out = IntentMoments.join([of_requests(fit), calibration_moments(prepared, np.unique(fit.user), seed)])
-    calibrated = _told(module, items, histories, sessions, held_out)
+    calibrated = _told(module, items, histories, sessions, _held_out(prepared, fit, seed))
     labelled = training_moments(prepared, seed)
     told = _told(module, items, histories, sessions, labelled)
     halves = np.random.default_rng([seed, 5]).random(histories.users) < 0.5
@@ -92,13 +89,23 @@ def out_of_fold_intents(
         states, statistics, labels = (part[others] for part in told)
         head = IntentHead(module.intent.dim, statistics.shape[1])
         if len(np.unique(labels.numpy())) > 1:  # else every intent stays equally likely
-            if len(held_out) < _FEWEST_TO_CALIBRATE:
-                fit_intents(head, states, statistics, labels)
-            else:
-                fit_intents_by(head, (states, statistics, labels), calibrated)
+            _fit(head, (states, statistics, labels), calibrated)
         with torch.no_grad():
             chances[mine.numpy()] = head(*(part[mine] for part in asked)).numpy()
     return chances
+
+
+def _fit(head: IntentHead, told: Told, calibrated: Told) -> float | None:
+    """Fit a head; return the prior chosen by held-out moments, which calibrate it too, or None with too few of them."""
+    if len(calibrated[2]) < _FEWEST_TO_CALIBRATE:
+        fit_intents(head, *told)
+        return None
+    return fit_intents_by(head, told, calibrated)
+
+
+def _held_out(prepared: Prepared, fit: Requests, seed: int) -> IntentMoments:
+    """Return labelled moments of ``fit`` users: their requests first, then those in the midst of their sessions."""
+    return IntentMoments.join([of_requests(fit), calibration_moments(prepared, np.unique(fit.user), seed)])
 
 
 def training_moments(prepared: Prepared, seed: int) -> IntentMoments:
