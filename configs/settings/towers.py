@@ -23,8 +23,8 @@ class TowersConfig:
     """What the user tower reads of a user: ``behaviour`` (events with items), ``searches``, ``profile``. Leaving one
     out tells what it is worth (``mercato parts``)."""
     relative_time: bool = True
-    """Tell attention the time between every two events, as a learnt bias (towers/relative_time.py). Its memory grows
-    with the square of ``history_length``."""
+    """Tell attention the time between every two events, as a learnt bias (towers/relative_time.py). The user
+    tower takes a fifth longer with 50 events of a history, four fifths with 200: it grows with their square."""
     history_length: int = 50
     """Events of a history that the behaviour encoder reads, the last ones."""
     dropout: float = 0.5
