@@ -66,6 +66,11 @@ def noised(text: str, kind: str, strength: float, seed: int) -> str:
     return "".join(parts)
 
 
+def units(text: str) -> list[str]:
+    """Return the words of a text; runs of Chinese characters fall into pairs."""
+    return [part for part in _UNIT.findall(text) if not part.isspace()]
+
+
 def noised_share(text: str, share: float, strength: float, seed: int) -> str:
     """Return a text with noise of some kind if it is one of a share of all texts, else as it is.
 

@@ -54,6 +54,28 @@ def in_batch_softmax_loss(scores: Tensor, grades: Tensor, weights: Tensor, owner
     return lost.sum() / (total > 0).sum().clamp(min=1)
 
 
+def distillation_loss(scores: Tensor, taught: Tensor, query: Tensor, temperature: float) -> Tensor:
+    """Divergence of a query's softmax of scores from that of its teacher's: KL(teacher || scores), listwise.
+
+    Args:
+        scores: ``[pairs]``.
+        taught: ``[pairs]``: the teacher's scores of the same pairs.
+        query: ``[pairs]`` int64: which pairs belong to one query.
+        temperature: what the teacher's scores are divided by.
+
+    Returns: mean over the batch's queries in nats, a scalar.
+    """
+    together = query[:, None] == torch.unique(query)[None, :]
+
+    def log_shares(values: Tensor) -> Tensor:
+        spread = values[:, None].masked_fill(~together, float("-inf"))
+        return torch.log_softmax(spread, dim=0).masked_fill(~together, 0.0)
+
+    wanted = log_shares(taught / temperature)
+    loss: Tensor = ((wanted.exp() * together) * (wanted - log_shares(scores))).sum() / together.shape[1]
+    return loss
+
+
 def grade_loss(scores: Tensor, grades: Tensor, weights: Tensor, highest: float, lowest: float = 0.0) -> Tensor:
     """Cross-entropy of each pair by itself: sigmoid(score) should be its grade on a scale from 0 to 1.
 

@@ -66,6 +66,10 @@ class RelevanceConfig:
     """Peak learning rate of the cross-encoder's language model."""
     cross_head_learning_rate: float = 1e-3
     """Peak learning rate of its score head."""
+    pseudo_queries: int = 5000
+    """Queries made of product titles, at most, on which the cross-encoder first learns to score as the untuned text
+    encoder does: that has never read two texts as a pair. No grade is needed for it, and it is done once for all folds.
+    0: none; nor where it starts from a tower, from ``ranking.encoder`` or at random."""
     cross_from: str = "encoder"
     """What the cross-encoder starts from: ``encoder`` (``ranking.encoder``, else ``text.encoder``) or ``tower`` (as
     tuned for the fold)."""
@@ -83,7 +87,7 @@ class RelevanceConfig:
         at_least("relevance", self, 2, ("folds", "list_products"))
         at_least("relevance", self, 1, ("at", "batch_lists", "tower_epochs", "cross_epochs"))
         at_least("relevance", self, 8, ("tower_tokens", "cross_query_tokens", "cross_text_tokens"))
-        at_least("relevance", self, 0, ("weight_decay",))
+        at_least("relevance", self, 0, ("weight_decay", "pseudo_queries"))
         rates = ("tower_learning_rate", "cross_learning_rate", "cross_head_learning_rate")
         above("relevance", self, 0, (*rates, "tower_scale", "tower_way", "validation_share", "train_share"))
         shares("relevance", self, ("validation_share", "train_share", "average", "tower_way"))

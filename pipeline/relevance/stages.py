@@ -1,6 +1,6 @@
 """``mercato relevance CONFIG``: tower and cross-encoder on graded pairs, fold by fold, each skipped where it is done.
 
-    pairs -> baselines -> tower-0, cross-0, tower-1, cross-1, ... -> relevance -> tower-final, cross-final
+    pairs -> baselines -> warm -> tower-0, cross-0, tower-1, cross-1, ... -> relevance -> tower-final, cross-final
 
 Each is a stage like any other (``pipeline.stage``): whole or absent, skipped where nothing that it depends on has
 changed. A run that was cut off goes on with the fold it was in, from that training's last checkpoint.
@@ -21,7 +21,7 @@ from pipeline.stage import Outcome, Stage, Work, run_stage
 
 FINAL = "final"
 """Stands for a fold: trained with the queries of all folds, and measured on none."""
-PAIRS, BASELINES, RELEVANCE = "pairs", "baselines", "relevance"
+PAIRS, BASELINES, WARM, RELEVANCE = "pairs", "baselines", "warm", "relevance"
 _TABLE = ("pairs", "columns", "grades", "tower_text", "cross_text", "folds", "validation_share")
 _LISTS = ("start", "train_share", "at", "list_products", "batch_lists", "weight_decay", "average", "precision")
 _TOWER = ("tower_tokens", "tower_epochs", "tower_learning_rate", "tower_scale", "tower_way")
@@ -32,6 +32,7 @@ _CROSS = (
     "cross_learning_rate",
     "cross_head_learning_rate",
     "cross_from",
+    "pseudo_queries",
 )
 _ENCODER = ("text.encoder", "text.pooling", "text.item_prefix", "text.query_prefix")
 
@@ -59,6 +60,13 @@ def cross_name(fold: str) -> str:
     return f"cross-{fold}"
 
 
+def warms(config: Config) -> bool:
+    """Return whether the cross-encoder learns to read pairs before grades: where it starts from a bi-encoder."""
+    settings = config.relevance
+    plain = settings.cross_from == "encoder" and settings.start == "pretrained" and not config.ranking.encoder
+    return settings.cross_encoder and plain and settings.pseudo_queries > 0
+
+
 def run_relevance(config: Config, say: Callable[[str], None] = print) -> Path:
     """Run all stages that are not up to date; return the file with what was measured."""
     run = RunFolder(Path(config.run.folder))
@@ -74,13 +82,16 @@ def run_relevance(config: Config, say: Callable[[str], None] = print) -> Path:
 
 def _stages(measured: list[str], config: Config) -> list[Stage]:
     stages = [Stage(BASELINES, ("text", "relevance.tower_tokens", "run.seed"), (PAIRS,), "relevance.baselines")]
+    warm = warms(config)
     models = (tower_name, cross_name) if config.relevance.cross_encoder else (tower_name,)
     of_tower = (*_of((*_LISTS, *_TOWER)), *_ENCODER, "run.seed")
     of_cross = (*_of((*_LISTS, *_CROSS)), *_ENCODER, "ranking.encoder", "run.seed")
+    if warm:
+        stages.append(Stage(WARM, of_cross, (PAIRS,), "relevance.warm"))
     trainings = {
         fold: [
             FoldStage(tower_name(fold), of_tower, (PAIRS,), "tower", fold),
-            FoldStage(cross_name(fold), of_cross, (PAIRS, tower_name(fold)), "cross", fold),
+            FoldStage(cross_name(fold), of_cross, (PAIRS, tower_name(fold), *([WARM] if warm else [])), "cross", fold),
         ][: len(models)]
         for fold in (*measured, FINAL)
     }

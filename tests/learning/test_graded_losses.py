@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from learning.graded_losses import grade_loss, graded_softmax_loss, in_batch_softmax_loss
+from learning.graded_losses import distillation_loss, grade_loss, graded_softmax_loss, in_batch_softmax_loss
 
 QUERY = torch.tensor([0, 0, 1, 1])
 ONES = torch.ones(4)
@@ -61,3 +61,17 @@ def test_a_grade_by_itself_stands_on_a_scale_from_the_lowest_to_the_highest():
     assert loss.item() == pytest.approx(math.log(2))
     right = torch.tensor([-20.0, 0.0, 20.0])
     assert grade_loss(right, grades, torch.tensor([1.0, 0.0, 1.0]), 5.0, 1.0).item() < 1e-6
+
+
+def test_a_pupil_that_orders_as_its_teacher_loses_nothing():
+    taught = torch.tensor([0.1, 0.4, 0.2, 0.9, 0.3])
+    query = torch.tensor([7, 7, 7, 2, 2])
+    assert distillation_loss(taught / 0.05 + query, taught, query, 0.05).item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_distillation_is_the_mean_divergence_over_queries():
+    scores, taught = torch.tensor([0.0, 1.0, 3.0]), torch.tensor([0.2, 0.1, 0.5])
+    wanted, given = torch.softmax(taught[:2] / 0.1, 0), torch.softmax(scores[:2], 0)
+    first = (wanted * (wanted / given).log()).sum()  # the other query has one product: nothing to order
+    found = distillation_loss(scores, taught, torch.tensor([0, 0, 1]), 0.1)
+    assert found.item() == pytest.approx(first.item() / 2, rel=1e-5)

@@ -124,7 +124,7 @@ def test_what_is_done_is_skipped_and_a_cross_encoders_setting_leaves_the_towers_
     again = Run("configs/search_relevance.yaml", *asked[1]).relevance(said.append)
     assert again == found(run)
     assert all(line.endswith("unchanged, skipped") for line in said)
-    assert len(said) == 9  # pairs, baselines, three towers, three cross-encoders, relevance
+    assert len(said) == 10  # pairs, baselines, warm, three towers, three cross-encoders, relevance
     said.clear()
     run_relevance(config(asked, "relevance.final=false", "relevance.measured_folds=[0]"), said.append)
     assert "tower-0: unchanged, skipped" in said
