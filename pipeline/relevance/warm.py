@@ -52,7 +52,7 @@ def warm(work: Work) -> Outcome:
     folder = open_encoder(told)
     asked = folder_vectors(queries, folder, told, kind="query", progress=False)
     known = folder_vectors(texts, folder, told, kind="item", progress=False)
-    query, product = _lists(asked, known, own, config.run.seed)
+    query, product = draw_lists(asked, known, own, config.run.seed)
     taught = np.einsum("ij,ij->i", asked[query], known[product]).astype(np.float32)
     lowest, highest = np.quantile(taught, _QUANTILES).tolist()
     torch.manual_seed(config.run.seed)  # of the head
@@ -91,7 +91,7 @@ def warm(work: Work) -> Outcome:
     )
 
 
-def _lists(
+def draw_lists(
     asked: NDArray[np.floating], known: NDArray[np.floating], own: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Return pairs ``(query, product)`` by query: its own product, some of the nearest, some of all; none twice."""

@@ -19,7 +19,8 @@ from learning.shop_encoder import train_shop_encoder
 from pipeline.api import Run
 from pipeline.cli import commands
 from pipeline.relevance.measure import crossed_rows
-from pipeline.relevance.stages import run_relevance
+from pipeline.relevance.stages import run_relevance, warms
+from pipeline.relevance.warm import draw_lists
 from ranking.cross_encoder import lowest_layers
 
 COLOURS, THINGS = ("red", "blue", "green", "oak"), ("lamp", "chair", "sofa", "台灯")
@@ -134,6 +135,32 @@ def test_what_is_done_is_skipped_and_a_cross_encoders_setting_leaves_the_towers_
     assert found(run)["folds"] == [0, 1]
 
 
+def test_cross_encoders_start_from_what_was_warmed_without_grades(asked, run, tmp_path):
+    assert any("queries made of titles; divergence from the untuned" in line for line in run[1])
+    manifest = json.loads((run[0] / "warm" / "manifest.json").read_text())
+    assert list(manifest["inputs"]) == ["pairs"]  # one for all folds
+    assert "warm" in json.loads((run[0] / "cross-0" / "manifest.json").read_text())["inputs"]
+
+
+@pytest.mark.parametrize("change", ["pseudo_queries=0", "cross_from=tower", "start=random", "cross_encoder=false"])
+def test_nothing_is_warmed_where_nothing_starts_from_it(asked, change):
+    assert warms(config(asked))
+    assert not warms(config(asked, f"relevance.{change}"))
+    assert not warms(config(asked, "ranking.encoder=somebodys/cross-encoder"))
+
+
+def test_a_made_querys_list_holds_its_own_product_and_none_twice():
+    random = np.random.default_rng(0)
+    known = random.normal(size=(40, 4)).astype(np.float32)
+    own = np.arange(40)[::-1].copy()
+    query, product = draw_lists(known[own] + 0.01, known, own, seed=0)
+    for number in range(40):
+        held = product[query == number]
+        assert own[number] in held
+        assert len(set(held)) == len(held) <= 8
+    assert len(query) > 40 * 6
+
+
 def test_a_run_that_was_cut_off_goes_on_with_the_fold_it_was_in(asked, run, tmp_path, monkeypatch):
     real, done = pipeline.relevance.parts.train_graded, []
 
@@ -151,7 +178,7 @@ def test_a_run_that_was_cut_off_goes_on_with_the_fold_it_was_in(asked, run, tmp_
     said: list[str] = []
     run_relevance(changed, said.append)
     skipped = [line.split(":")[0] for line in said if line.endswith("unchanged, skipped")]
-    assert skipped == ["pairs", "baselines", "tower-0", "cross-0", "tower-1"]
+    assert skipped == ["pairs", "baselines", "warm", "tower-0", "cross-0", "tower-1"]
     again = json.loads((tmp_path / "cut" / "relevance.json").read_text())
     assert again["systems"] == found(run)["systems"]  # as if it had not been cut off
 
