@@ -118,7 +118,8 @@ def _blends(pairs: Pairs, folds: list[int], scores: Scores) -> dict[int, GradeBl
     told = np.stack([scores[name] for name in BLENDED], axis=1)
     held = {fold: crossed_rows(pairs.fold, folds, fold) for fold in folds}
     return {
-        fold: fit_grade_blend(told[rows], pairs.grade[rows], pairs.weight[rows], BLENDED) for fold, rows in held.items()
+        fold: fit_grade_blend(told[rows], pairs.grade[rows], pairs.weight[rows], pairs.query[rows], BLENDED)
+        for fold, rows in held.items()
     }
 
 

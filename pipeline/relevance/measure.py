@@ -110,7 +110,7 @@ def _measure(work: Work, pairs: Pairs, folds: list[int]) -> Measured:
         if not len(held):
             held, of_fold = part.validated, scores | {name: read[fold, name] for name in trained}
         told = np.stack([of_fold[name] for name in blended], axis=1)
-        blend = fit_grade_blend(told[held], pairs.grade[held], pairs.weight[held], blended)
+        blend = fit_grade_blend(told[held], pairs.grade[held], pairs.weight[held], pairs.query[held], blended)
         of_fold[FUSED] = blend(told)
         blends[str(fold)] = blend
         scores[FUSED][part.measured] = of_fold[FUSED][part.measured]
