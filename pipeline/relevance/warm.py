@@ -39,15 +39,18 @@ def warm(work: Work) -> Outcome:
     """Write the warmed language model and its head, where the folds' cross-encoders start from.
 
     Raises:
-        InputError: if no title has a word, or the encoder cannot be a cross-encoder.
+        InputError: if fewer than two titles have a word, or the encoder cannot be a cross-encoder.
     """
     config, settings = work.config, work.config.relevance
     graded = Pairs.read(work.run.stage("pairs") / "pairs.parquet")
     titles, first = np.unique(np.asarray(graded.tower_text, dtype=object), return_index=True)
     texts = [graded.cross_text[row] for row in first]
     own, queries = pseudo_queries(titles.tolist(), settings.pseudo_queries, config.run.seed)
-    if not queries:
-        raise InputError("no product title has a letter or digit to make a query of; set relevance.pseudo_queries=0")
+    if len(queries) < 2:
+        raise InputError(
+            f"of {len(titles):,} product titles {len(queries)} can be made a query of, which takes a letter or digit; "
+            "two are needed at least, or set relevance.pseudo_queries=0"
+        )
     told = replace(config.text, max_tokens=settings.cross_text_tokens)
     folder = open_encoder(told)
     asked = folder_vectors(queries, folder, told, kind="query", progress=False)

@@ -149,6 +149,14 @@ def test_nothing_is_warmed_where_nothing_starts_from_it(asked, change):
     assert not warms(config(asked, "ranking.encoder=somebodys/cross-encoder"))
 
 
+def test_titles_without_a_word_cannot_warm(asked, tmp_path):
+    write(tmp_path / "pairs.jsonl", [{**row, "title": "***"} for row in rows()])
+    own = f"relevance.pairs={tmp_path / 'pairs.jsonl'}", f"run.folder={tmp_path / 'run'}"
+    changed = config(asked, *own, "text.refuse_share=1")
+    with pytest.raises(InputError, match="of 1 product titles 0 can be made a query of"):
+        run_relevance(changed, lambda line: None)
+
+
 def test_a_made_querys_list_holds_its_own_product_and_none_twice():
     random = np.random.default_rng(0)
     known = random.normal(size=(40, 4)).astype(np.float32)
