@@ -108,7 +108,7 @@ def _score(run: RunFolder, config: Config, pairs: Pairs, folds: list[int]) -> Sc
         stage = run.stage(cross_name(str(fold)))
         folder = open_encoder(TextConfig(encoder=str(stage / ENCODER)))
         cross = cross_on(pairs, load_text_encoder(folder), folder, settings)
-        cross.head.load_state_dict(torch.load(stage / HEAD_FILE))
+        cross.head.load_state_dict(torch.load(stage / HEAD_FILE, weights_only=True))
         scores[CROSS][rows] = cross.score(rows, precision)
     return scores
 

@@ -34,7 +34,7 @@ def train(work: Work, fold: str) -> Outcome:
     except ValueError as error:
         raise InputError(f"{folder.path}: {error}; or set relevance.cross_encoder=false") from error
     if warmed:
-        cross.head.load_state_dict(torch.load(work.run.stage(WARM) / HEAD_FILE))
+        cross.head.load_state_dict(torch.load(work.run.stage(WARM) / HEAD_FILE, weights_only=True))
     rates = {} if warmed else {HEAD: settings.cross_head_learning_rate}
     told = fit(work, part, cross, folder, cross=True, rates=rates)
     torch.save(cross.head.state_dict(), work.out / HEAD_FILE)

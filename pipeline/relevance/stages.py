@@ -34,6 +34,11 @@ _CROSS = (
     "cross_from",
     "pseudo_queries",
 )
+_WARM = (
+    *("list_products", "batch_lists", "weight_decay", "average", "precision"),
+    *("cross_query_tokens", "cross_text_tokens", "cross_learning_rate", "pseudo_queries"),
+)
+"""No share, epoch or other rate of what is learned from grades: a quarter of an hour is not to be spent on those."""
 _ENCODER = ("text.encoder", "text.pooling", "text.item_prefix", "text.query_prefix")
 
 
@@ -87,7 +92,7 @@ def _stages(measured: list[str], config: Config) -> list[Stage]:
     of_tower = (*_of((*_LISTS, *_TOWER)), *_ENCODER, "run.seed")
     of_cross = (*_of((*_LISTS, *_CROSS)), *_ENCODER, "ranking.encoder", "run.seed")
     if warm:
-        stages.append(Stage(WARM, of_cross, (PAIRS,), "relevance.warm"))
+        stages.append(Stage(WARM, (*_of(_WARM), "text", "run.seed"), (PAIRS,), "relevance.warm"))
     trainings = {
         fold: [
             FoldStage(tower_name(fold), of_tower, (PAIRS,), "tower", fold),

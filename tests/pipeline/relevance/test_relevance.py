@@ -142,6 +142,14 @@ def test_cross_encoders_start_from_what_was_warmed_without_grades(asked, run, tm
     assert "warm" in json.loads((run[0] / "cross-0" / "manifest.json").read_text())["inputs"]
 
 
+def test_what_is_learned_from_grades_does_not_warm_anew(run):
+    settings = json.loads((run[0] / "warm" / "manifest.json").read_text())["settings"]
+    assert "relevance.pseudo_queries" in settings
+    assert not {f"relevance.{name}" for name in ("cross_epochs", "cross_head_learning_rate", "train_share", "at")} & {
+        *settings
+    }
+
+
 @pytest.mark.parametrize("change", ["pseudo_queries=0", "cross_from=tower", "start=random", "cross_encoder=false"])
 def test_nothing_is_warmed_where_nothing_starts_from_it(asked, change):
     assert warms(config(asked))
