@@ -25,9 +25,7 @@ def graded_softmax_loss(scores: Tensor, grades: Tensor, weights: Tensor, query: 
     together = query[:, None] == torch.unique(query)[None, :]
     wanted = ((torch.exp2(grades) - 1.0) * weights)[:, None] * together
     wanted = wanted / wanted.sum(dim=0, keepdim=True).clamp(min=1e-9)
-    spread = scores[:, None].masked_fill(~together, float("-inf"))
-    log_shares = torch.log_softmax(spread, dim=0).masked_fill(~together, 0.0)
-    apart = torch.xlogy(wanted, wanted) - wanted * log_shares
+    apart = torch.xlogy(wanted, wanted) - wanted * _log_shares(scores, together)
     loss: Tensor = apart.sum() / together.shape[1]
     return loss
 
@@ -66,14 +64,15 @@ def distillation_loss(scores: Tensor, taught: Tensor, query: Tensor, temperature
     Returns: mean over the batch's queries in nats, a scalar.
     """
     together = query[:, None] == torch.unique(query)[None, :]
-
-    def log_shares(values: Tensor) -> Tensor:
-        spread = values[:, None].masked_fill(~together, float("-inf"))
-        return torch.log_softmax(spread, dim=0).masked_fill(~together, 0.0)
-
-    wanted = log_shares(taught / temperature)
-    loss: Tensor = ((wanted.exp() * together) * (wanted - log_shares(scores))).sum() / together.shape[1]
+    wanted = _log_shares(taught / temperature, together)
+    loss: Tensor = ((wanted.exp() * together) * (wanted - _log_shares(scores, together))).sum() / together.shape[1]
     return loss
+
+
+def _log_shares(scores: Tensor, together: Tensor) -> Tensor:
+    """Return the log-softmax of scores within each column's query, ``[pairs, queries]``; 0 for others' pairs."""
+    spread = scores[:, None].masked_fill(~together, float("-inf"))
+    return torch.log_softmax(spread, dim=0).masked_fill(~together, 0.0)
 
 
 def grade_loss(scores: Tensor, grades: Tensor, weights: Tensor, highest: float, lowest: float = 0.0) -> Tensor:

@@ -28,6 +28,7 @@ from configs.schema import Config
 from pipeline.asked import Evaluated
 from pipeline.evaluate import hardware
 from pipeline.report.learning_curve import render_curve
+from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
 from pipeline.stage import NAMES, run_stages
 from pipeline.tables import cut_off
@@ -184,10 +185,8 @@ def _difference(
         ours.requests.user,
         [(name, int(k)) for name, _, k in (measure.partition("@") for measure in measures)],
         [],
-        resamples=config.evaluate.bootstrap,
+        **resampling(config),
         draws=draws,
-        confidence=config.evaluate.confidence,
-        seed=config.run.seed,
     )
 
 
