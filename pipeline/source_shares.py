@@ -23,6 +23,7 @@ from commerce.significance import enough_draws
 from pipeline.asked import WINDOW, whole_users
 from pipeline.asking import Shop, blocks, open_sources, statistics_folder
 from pipeline.index import towers_of
+from pipeline.resampling import resampling
 from pipeline.retrieve import BLENDS, VARIANTS
 from pipeline.stage import Work
 from retrieval.blending import Found, Say, find_candidates
@@ -142,10 +143,8 @@ def _differences(
             users,
             measures,
             (),
-            resamples=evaluate.bootstrap,
+            **resampling(work.config),
             draws=enough_draws(len(names) * len(measures), evaluate.confidence),
-            confidence=evaluate.confidence,
-            seed=work.config.run.seed,
         )
     judged: Sequence[Difference] = corrected(family)
     return {
