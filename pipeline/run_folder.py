@@ -26,6 +26,8 @@ class RunFolder:
     """Paths of one run."""
 
     root: Path
+    verb: str = "run"
+    """``mercato``'s verb that runs all of its stages; those of ``run`` have verbs of their own too."""
 
     def stage(self, name: str) -> Path:
         """Return the finished folder of a stage.
@@ -35,7 +37,10 @@ class RunFolder:
         """
         folder = self.root / name
         if not (folder / MANIFEST).is_file():
-            raise InputError(f"{folder} is not there; run `mercato {name} CONFIG` or `mercato run CONFIG` first")
+            verbs = (name, self.verb) if self.verb == "run" else (self.verb,)
+            raise InputError(
+                f"{folder} is not there; run {' or '.join(f'`mercato {verb} CONFIG`' for verb in verbs)} first"
+            )
         return folder
 
     def scratch(self, name: str, key: str) -> Path:

@@ -38,6 +38,11 @@ def test_a_stage_that_never_finished_is_named(tmp_path):
         RunFolder(tmp_path).stage("embed")
 
 
+def test_a_stage_without_a_verb_of_its_own_is_named_by_the_verb_that_runs_it(tmp_path):
+    with pytest.raises(InputError, match=r"cross-0 is not there; run `mercato relevance CONFIG` first"):
+        RunFolder(tmp_path, "relevance").stage("cross-0")
+
+
 def test_scratch_of_other_settings_is_thrown_away(tmp_path):
     run = RunFolder(tmp_path)
     (run.scratch("train-towers", "a") / "last.ckpt").write_text("half way")
