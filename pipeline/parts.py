@@ -16,12 +16,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from commerce.columns import NO_INTENT
 from commerce.differences import Difference, corrected
 from commerce.durable import write_atomic
+from commerce.records import Requests
 from commerce.significance import enough_draws
 from configs.errors import InputError
 from configs.reads import RANKER_READS, TOWER_READS
 from configs.schema import Config
+from pipeline.asked import WINDOW
 from pipeline.evaluate import hardware
 from pipeline.part_differences import INTENTS, Measured, Sampling, differences, measures
 from pipeline.report.parts import render_parts
@@ -57,7 +60,8 @@ class Part:
     changes: Mapping[str, Any]
     """Settings of the run without it."""
     needs: tuple[str, ...] = ()
-    """Of ``queries``, ``profiles`` and ``associations``: what the shop must have for the question to make sense."""
+    """Of ``queries``, ``profiles``, ``intents`` and ``associations``: what the shop must have for the question to make
+    sense."""
 
 
 def _without(reads: Sequence[str], *names: str) -> list[str]:
@@ -80,7 +84,13 @@ PARTS = (
         ("queries",),
     ),
     Part("user vector", "without profile", "towers", {"towers.reads": _without(TOWER_READS, "profile")}, ("profiles",)),
-    Part("intent", "without profile", INTENTS, {"towers.reads": _without(TOWER_READS, "profile")}, ("profiles",)),
+    Part(
+        "intent",
+        "without profile",
+        INTENTS,
+        {"towers.reads": _without(TOWER_READS, "profile")},
+        ("profiles", "intents"),
+    ),
     Part("item text", "from description alone", "towers", {"text.search_terms": 0}, ("queries",)),
     Part(
         "item text",
@@ -97,7 +107,13 @@ PARTS = (
         {"towers.reads": _without(TOWER_READS, "profile"), "ranking.reads": _without(RANKER_READS, "profile")},
         ("profiles",),
     ),
-    Part("shipped order", "without intent", "mercato", {"ranking.reads": _without(RANKER_READS, "intent")}),
+    Part(
+        "shipped order",
+        "without intent",
+        "mercato",
+        {"ranking.reads": _without(RANKER_READS, "intent")},
+        ("intents",),
+    ),
     Part(
         "shipped order",
         "without associations",
@@ -182,9 +198,11 @@ def _has(run: RunFolder, whole: Config) -> dict[str, bool]:
     """Return which of the things that parts need this shop has."""
     prepared = run.stage("prepare")
     vocabulary = json.loads((prepared / "vocabulary.json").read_text(encoding="utf-8"))["users"]
+    intents = Requests.read(prepared / "requests.parquet").of(WINDOW).intent
     return {
         "queries": pq.read_metadata(prepared / "queries.parquet").num_rows > 0,
         "profiles": any(vocabulary.values()),
+        "intents": bool((intents != NO_INTENT).any()),
         "associations": "associations" in whole.retrieval.sources,
     }
 

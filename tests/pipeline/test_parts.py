@@ -1,16 +1,21 @@
 """What each part of a tiny bazaar adds: what is run, what is taken over, what is paired, and bad input."""
 
 import json
+import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from commerce.columns import NO_INTENT
 from commerce.segments import Segment
 from configs.errors import InputError
 from pipeline import parts as module
 from pipeline.part_differences import joined_segments
 from pipeline.parts import PARTS, Part, parse_seeds, parts
 from pipeline.report.parts import parts_lines
+from pipeline.run_folder import RunFolder
 
 _SEARCHES = next(part for part in PARTS if part.name == "from searches alone")
 _ASKED = (
@@ -77,6 +82,23 @@ def test_the_page_and_the_lines_name_every_part(asked):
         assert part in page
         assert part in lines
     assert "http" not in page.partition("<script>")[0].replace("http-equiv", "")
+
+
+def test_a_shop_without_labels_is_not_asked_what_intents_add(tiny_run, tmp_path):
+    whole, _ = tiny_run
+    prepared = tmp_path / "prepare"
+    prepared.mkdir()
+    for name in ("vocabulary.json", "queries.parquet", "manifest.json"):
+        shutil.copy(whole.folder / "prepare" / name, prepared)
+    table = pq.read_table(whole.folder / "prepare" / "requests.parquet")
+    place = table.schema.get_field_index("intent")
+    none = pa.array(np.full(len(table), NO_INTENT, np.int8))
+    pq.write_table(table.set_column(place, table.schema.field(place), none), prepared / "requests.parquet")
+    assert module._has(RunFolder(whole.folder), whole.config)["intents"]
+    assert not module._has(RunFolder(tmp_path), whole.config)["intents"]
+    for part in PARTS:
+        about = part.system == "intents" or part.name == "without intent"
+        assert about == ("intents" in part.needs)
 
 
 def test_segments_of_several_seeds_are_laid_end_to_end():
