@@ -35,6 +35,7 @@ from learning.language_model import load_text_encoder
 from pipeline.evaluate import hardware
 from pipeline.limits import limit_process
 from pipeline.provenance import versions
+from pipeline.relevance.answers import Products, folder_answers
 from pipeline.relevance.cross import HEAD_FILE, cross_on
 from pipeline.relevance.measure import BLENDED, CROSS, FUSED, TOWER, crossed_rows
 from pipeline.relevance.parts import ENCODER
@@ -56,7 +57,7 @@ def main() -> None:
     told = arguments.parse_args()
     config = load_config(told.config, told.overrides)
     limit_process(config.run.threads)
-    run = RunFolder(Path(config.run.folder))
+    run = RunFolder(Path(config.run.folder), "relevance")
     pairs = Pairs.read(run.stage(PAIRS) / "pairs.parquet")
     folds = fold_numbers(pairs, config.relevance)
     read = _score(run, config, pairs, folds)
@@ -95,16 +96,18 @@ def _in_products(pairs: Pairs, change: Any) -> Pairs:
 
 def _score(run: RunFolder, config: Config, pairs: Pairs, folds: list[int]) -> Scores:
     """Return what each part of the fused score says of the measured pairs, ``[pairs]``; NaN elsewhere."""
-    settings, precision = config.relevance, config.relevance.precision
+    settings, precision, products = config.relevance, config.relevance.precision, Products.of(pairs)
     words = word_features(pairs.query, pairs.queries, pairs.tower_text)
     scores: Scores = {name: words[:, place] for place, name in enumerate(WORD_FEATURES)}
     scores |= {name: np.full(len(pairs), np.nan, dtype=np.float32) for name in ("zero_shot", TOWER, CROSS)}
     for fold in folds:
         rows = np.flatnonzero(pairs.fold == fold)
-        tuned = run.stage(tower_name(str(fold))) / ENCODER
-        for name, encoder in (("zero_shot", config.text.encoder), (TOWER, str(tuned))):
-            folder = open_encoder(TextConfig(encoder=encoder, max_tokens=settings.tower_tokens))
-            scores[name][rows] = tower_on(pairs, load_text_encoder(folder), folder, settings).score(rows, precision)
+        folder = open_encoder(TextConfig(encoder=config.text.encoder, max_tokens=settings.tower_tokens))
+        untuned = tower_on(pairs, load_text_encoder(folder), folder, settings)
+        scores["zero_shot"][rows] = untuned.score(rows, precision)
+        tuned = replace(config.text, encoder=str(run.stage(tower_name(str(fold))) / ENCODER))
+        asked, known = folder_answers(products, pairs.queries, tuned, settings)
+        scores[TOWER][rows] = (asked[pairs.query[rows]] * known[products.place[rows]]).sum(axis=1)
         stage = run.stage(cross_name(str(fold)))
         folder = open_encoder(TextConfig(encoder=str(stage / ENCODER)))
         cross = cross_on(pairs, load_text_encoder(folder), folder, settings)

@@ -54,6 +54,13 @@ class RelevanceConfig:
     tower_way: float = 0.5
     """How much of the way from the untuned encoder's weights to the tuned ones' the tower goes at last, a share: on
     queries that no pair is of, half of it is as good and surer (docs/relevance.md)."""
+    tower_whole_tokens: int = 96
+    """Once trained, the tower also reads ``cross_text`` of a product, up to so many tokens, and the product's vector is
+    the mean of both; 0: it does not."""
+    tower_feedback: int = 10
+    """Products nearest to a query that its vector moves towards once the tower is trained; 0: none."""
+    tower_feedback_weight: float = 0.3
+    """Weight of their mean beside the query's own vector."""
     cross_encoder: bool = True
     """Whether a cross-encoder is trained beside the tower; else the tower is blended with words alone."""
     cross_query_tokens: int = 24
@@ -87,7 +94,8 @@ class RelevanceConfig:
         at_least("relevance", self, 2, ("folds", "list_products"))
         at_least("relevance", self, 1, ("at", "batch_lists", "tower_epochs", "cross_epochs"))
         at_least("relevance", self, 8, ("tower_tokens", "cross_query_tokens", "cross_text_tokens"))
-        at_least("relevance", self, 0, ("weight_decay", "pseudo_queries"))
+        at_least("relevance", self, 0, ("weight_decay", "pseudo_queries", "tower_feedback", "tower_feedback_weight"))
+        at_least("relevance", self, 8 if self.tower_whole_tokens else 0, ("tower_whole_tokens",))
         rates = ("tower_learning_rate", "cross_learning_rate", "cross_head_learning_rate")
         above("relevance", self, 0, (*rates, "tower_scale", "tower_way", "validation_share", "train_share"))
         shares("relevance", self, ("validation_share", "train_share", "average", "tower_way"))

@@ -126,6 +126,7 @@ def fit(
     cross: bool,
     rates: Mapping[str, float],
     way: float = 1.0,
+    answer: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None,
 ) -> Outcome:
     """Train a scorer on its part; write its encoder as a folder that others take, its scores and its curve.
 
@@ -137,6 +138,7 @@ def fit(
         cross: whether it is the cross-encoder, which has settings of its own.
         rates: prefix of parameter names -> their own peak rate.
         way: share of the way from the first to the trained weights of its encoder that is kept.
+        answer: rows -> their scores once it is trained; none: as it scores them while it is trained.
     """
     first = {name: weight.clone() for name, weight in scorer.encoder.state_dict().items()} if way < 1 else {}
     settings, seed, pairs = work.config.relevance, work.config.run.seed, part.pairs
@@ -146,7 +148,7 @@ def fit(
     if first:
         go_part_way(scorer.encoder, first, way)
     whole = np.full(len(pairs), np.nan, dtype=np.float32)
-    whole[part.scored] = scorer.score(part.scored, settings.precision)
+    whole[part.scored] = answer(part.scored) if answer else scorer.score(part.scored, settings.precision)
     np.save(work.out / SCORES, whole)
     (work.out / CURVE).write_text(json.dumps(curve, indent=1))
     write_tuned(scorer.encoder, folder, work.out / ENCODER)

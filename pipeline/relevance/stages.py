@@ -24,7 +24,9 @@ FINAL = "final"
 PAIRS, BASELINES, WARM, RELEVANCE = "pairs", "baselines", "warm", "relevance"
 _TABLE = ("pairs", "columns", "grades", "tower_text", "cross_text", "folds", "validation_share")
 _LISTS = ("start", "train_share", "at", "list_products", "batch_lists", "weight_decay", "average", "precision")
-_TOWER = ("tower_tokens", "tower_epochs", "tower_learning_rate", "tower_scale", "tower_way")
+_ANSWERS = ("tower_tokens", "tower_whole_tokens", "tower_scale", "tower_feedback", "tower_feedback_weight")
+"""How a product and a query are read once the tower is trained."""
+_TOWER = (*_ANSWERS, "tower_epochs", "tower_learning_rate", "tower_way")
 _CROSS = (
     "cross_query_tokens",
     "cross_text_tokens",
@@ -36,7 +38,7 @@ _CROSS = (
 )
 _WARM = (
     *("list_products", "batch_lists", "weight_decay", "average", "precision"),
-    *("cross_query_tokens", "cross_text_tokens", "cross_learning_rate", "pseudo_queries"),
+    *("cross_query_tokens", "cross_text_tokens", "cross_learning_rate", "pseudo_queries", *_ANSWERS),
 )
 """No share, epoch or other rate of what is learned from grades: a quarter of an hour is not to be spent on those."""
 _ENCODER = ("text.encoder", "text.pooling", "text.item_prefix", "text.query_prefix")
@@ -74,7 +76,7 @@ def warms(config: Config) -> bool:
 
 def run_relevance(config: Config, say: Callable[[str], None] = print) -> Path:
     """Run all stages that are not up to date; return the file with what was measured."""
-    run = RunFolder(Path(config.run.folder))
+    run = RunFolder(Path(config.run.folder), "relevance")
     run.root.mkdir(parents=True, exist_ok=True)
     run_stage(
         Stage(PAIRS, (*_of(_TABLE), "data.max_quarantine_share", "run.seed"), (), "relevance.pairs"), config, run, say

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from commerce.pairs import Pairs
 from configs.schema import RelevanceConfig
 from learning.encoder_folder import EncoderFolder, open_encoder
 from learning.language_model import TextEncoder
+from pipeline.relevance.answers import tower_scores
 from pipeline.relevance.parts import fit, open_part, start_encoder
 from pipeline.stage import Outcome, Work
 from towers.graded import LINE, LINE_LEARNING_RATE, GradedTower
@@ -21,7 +23,9 @@ def train(work: Work, fold: str) -> Outcome:
     tower = tower_on(part.pairs, start_encoder(folder, settings.start, config.run.seed), folder, settings)
     # Between random weights and tuned ones lies nothing of use.
     way = settings.tower_way if settings.start == "pretrained" else 1.0
-    return fit(work, part, tower, folder, cross=False, rates=dict.fromkeys(LINE, LINE_LEARNING_RATE), way=way)
+    rates = dict.fromkeys(LINE, LINE_LEARNING_RATE)
+    answer = partial(tower_scores, part.pairs, tower.encoder, folder, settings)
+    return fit(work, part, tower, folder, cross=False, rates=rates, way=way, answer=answer)
 
 
 def tower_on(pairs: Pairs, encoder: TextEncoder, folder: EncoderFolder, settings: RelevanceConfig) -> GradedTower:

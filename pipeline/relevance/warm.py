@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from commerce.pairs import Pairs
 from commerce.pseudo_queries import pseudo_queries
 from configs.errors import InputError
-from learning.encode import folder_vectors
 from learning.encoder_folder import open_encoder
 from learning.graded_losses import distillation_loss
 from learning.graded_training import GradedPairs, train_graded
 from learning.language_model import load_text_encoder
 from pipeline.encoders import write_tuned
+from pipeline.relevance.answers import Products, folder_answers
 from pipeline.relevance.cross import HEAD_FILE, pair_tokenizer
 from pipeline.relevance.parts import CURVE, ENCODER, pace_of
 from pipeline.stage import Outcome, Work
@@ -43,18 +43,15 @@ def warm(work: Work) -> Outcome:
     """
     config, settings = work.config, work.config.relevance
     graded = Pairs.read(work.run.stage("pairs") / "pairs.parquet")
-    titles, first = np.unique(np.asarray(graded.tower_text, dtype=object), return_index=True)
-    texts = [graded.cross_text[row] for row in first]
-    own, queries = pseudo_queries(titles.tolist(), settings.pseudo_queries, config.run.seed)
+    products = Products.of(graded)
+    own, queries = pseudo_queries(products.short, settings.pseudo_queries, config.run.seed)
     if len(queries) < 2:
         raise InputError(
-            f"of {len(titles):,} product titles {len(queries)} can be made a query of, which takes a letter or digit; "
-            "two are needed at least, or set relevance.pseudo_queries=0"
+            f"of {len(products.short):,} product titles {len(queries)} can be made a query of, which takes a letter or "
+            "digit; two are needed at least, or set relevance.pseudo_queries=0"
         )
-    told = replace(config.text, max_tokens=settings.cross_text_tokens)
-    folder = open_encoder(told)
-    asked = folder_vectors(queries, folder, told, kind="query", progress=False)
-    known = folder_vectors(texts, folder, told, kind="item", progress=False)
+    folder = open_encoder(config.text)
+    asked, known = folder_answers(products, queries, config.text, settings)
     query, product = draw_lists(asked, known, own, config.run.seed)
     taught = np.einsum("ij,ij->i", asked[query], known[product]).astype(np.float32)
     lowest, highest = np.quantile(taught, _QUANTILES).tolist()
@@ -65,7 +62,7 @@ def warm(work: Work) -> Outcome:
             pair_tokenizer(folder, settings),
             query,
             queries,
-            [texts[place] for place in product],
+            [products.whole[place] for place in product],
             (lowest, highest),
         )
     except ValueError as error:
