@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from configs.load import load_config
 from pipeline.limits import limit_process
-from pipeline.stage import NAMES, run_stages
+from pipeline.run_stages import run_stages
+from pipeline.stage import NAMES
 
 if TYPE_CHECKING:
     from serving.runtime import Runtime

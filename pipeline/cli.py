@@ -254,7 +254,7 @@ def _relevance(config: str, overrides: tuple[str, ...]) -> None:
 
 def _run(config: str, overrides: tuple[str, ...], stages: tuple[str, ...]) -> None:
     loaded = _open(config, overrides)
-    from pipeline.stage import run_stages
+    from pipeline.run_stages import run_stages
 
     run_stages(loaded, stages, click.echo)
 

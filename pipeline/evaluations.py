@@ -19,7 +19,7 @@ from commerce.records import read_ranked, write_ranked
 from configs.errors import InputError
 from pipeline.asked import Evaluated
 from pipeline.run_folder import RunFolder
-from pipeline.stage import outputs_digest
+from pipeline.stage_key import outputs_digest
 
 FOLDER = "evaluations"
 """Beside the stages: what is measured here belongs to no stage and outlives them."""

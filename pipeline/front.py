@@ -38,7 +38,9 @@ from pipeline.ranking_inputs import MAIN, RankingInputs, encoder_path, filters_s
 from pipeline.report.ranker_choice import words
 from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
-from pipeline.stage import NAMES, Stage, run_stages, stage_key
+from pipeline.run_stages import run_stages
+from pipeline.stage import NAMES, Stage
+from pipeline.stage_key import stage_key
 from pipeline.train_ranker import NOTHING_TO_LEARN, judge_half
 from ranking.cost import Cost
 from ranking.front import BLENDED, Point, Shape, choose_point

@@ -12,7 +12,8 @@ from commerce.durable import write_atomic
 from commerce.intervals import Interval
 from configs.errors import InputError
 from pipeline.run_folder import RunFolder
-from pipeline.stage import FRONT, outputs_digest
+from pipeline.stage import FRONT
+from pipeline.stage_key import outputs_digest
 from ranking.cost import Cost
 from ranking.front import BLENDED, Front, Point, Shape
 from ranking.gate import CUT, Verdict

@@ -31,7 +31,8 @@ from commerce.tables import read_tables
 from commerce.warehouse import count_rows, keep, open_warehouse
 from configs.schema import DataConfig
 from pipeline.forgotten import listed
-from pipeline.stage import Outcome, Work, blocked_files
+from pipeline.stage import Outcome, Work
+from pipeline.stage_key import blocked_files
 from serving.rights import ListFile
 
 NEVER = np.iinfo(np.int64).min

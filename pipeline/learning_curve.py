@@ -30,7 +30,8 @@ from pipeline.evaluate import hardware
 from pipeline.report.learning_curve import render_curve
 from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
-from pipeline.stage import NAMES, run_stages
+from pipeline.run_stages import run_stages
+from pipeline.stage import NAMES
 from pipeline.tables import cut_off
 from pipeline.takeover import take_over
 

@@ -29,8 +29,9 @@ from pipeline.evaluate import hardware
 from pipeline.part_differences import INTENTS, Measured, Sampling, differences, measures
 from pipeline.report.parts import render_parts
 from pipeline.run_folder import RunFolder
+from pipeline.run_stages import run_stages
 from pipeline.segments import run_segments
-from pipeline.stage import NAMES, run_stages
+from pipeline.stage import NAMES
 from pipeline.tables import cut_off
 from pipeline.takeover import take_over
 

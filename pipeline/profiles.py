@@ -38,7 +38,7 @@ from pipeline.forget import key_variable
 from pipeline.profile_columns import SCHEMA, dictionary
 from pipeline.run_folder import RunFolder
 from pipeline.search_terms import told_query_texts
-from pipeline.stage import outputs_digest
+from pipeline.stage_key import outputs_digest
 from pipeline.tag_evaluation import evaluate_tags, tag_lines
 from pipeline.user_hashes import hashed, user_key
 from serving.rights import Rights

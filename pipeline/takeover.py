@@ -8,7 +8,8 @@ import shutil
 from commerce.durable import replace_folder
 from configs.schema import Config
 from pipeline.run_folder import RunFolder
-from pipeline.stage import STAGES, stage_key
+from pipeline.stage import STAGES
+from pipeline.stage_key import stage_key
 
 
 def take_over(config: Config, run: RunFolder, donor: RunFolder) -> list[str]:

@@ -20,7 +20,8 @@ from learning.resume import await_true
 from pipeline.encoders import TUNED, towers_encoder
 from pipeline.lessons import write_lessons
 from pipeline.loggers import training_loggers
-from pipeline.stage import Outcome, Work, global_rank
+from pipeline.run_stages import global_rank
+from pipeline.stage import Outcome, Work
 from pipeline.teacher import Teacher, open_teacher
 from pipeline.tower_inputs import Prepared
 from pipeline.train_towers import MODEL, SUMMARY, open_training, write_towers

@@ -27,7 +27,8 @@ from pipeline.evaluate import hardware
 from pipeline.ranking_inputs import relevant_of, without_seen
 from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
-from pipeline.stage import NAMES, run_stages
+from pipeline.run_stages import run_stages
+from pipeline.stage import NAMES
 from pipeline.systems import Terms, rank_vectors
 from pipeline.takeover import take_over
 from pipeline.teacher import open_gate

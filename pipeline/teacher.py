@@ -19,7 +19,8 @@ from pipeline.index import towers_of
 from pipeline.ranking_inputs import MAIN, NEW_ITEMS, RankingInputs
 from pipeline.retrieve import BLENDS, VARIANTS
 from pipeline.run_folder import RunFolder
-from pipeline.stage import TEACHING, outputs_digest
+from pipeline.stage import TEACHING
+from pipeline.stage_key import outputs_digest
 from ranking.fusion import fuse
 from ranking.lists import Lists
 from ranking.module import Ranker

@@ -30,7 +30,8 @@ from pipeline.encoders import TUNED, prepared_encoder, write_tuned
 from pipeline.intents import fit_intent_head
 from pipeline.loggers import training_loggers
 from pipeline.mining import mine_negatives
-from pipeline.stage import Outcome, Work, global_rank
+from pipeline.run_stages import global_rank
+from pipeline.stage import Outcome, Work
 from pipeline.tower_inputs import Prepared
 from towers.batches import BatchMaker
 from towers.catalogue import Catalogue

@@ -13,7 +13,7 @@ from pipeline.evaluate import hardware
 from pipeline.limits import limit_process
 from pipeline.profiles import Source
 from pipeline.provenance import git_commit
-from pipeline.stage import run_stages
+from pipeline.run_stages import run_stages
 from pipeline.tag_evaluation import evaluate_tags, tag_lines
 
 

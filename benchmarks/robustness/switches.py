@@ -34,7 +34,8 @@ from pipeline.limits import limit_process
 from pipeline.ranking_inputs import RankingInputs
 from pipeline.robustness import Reranked, parse_strengths
 from pipeline.run_folder import RunFolder
-from pipeline.stage import NAMES, run_stages
+from pipeline.run_stages import run_stages
+from pipeline.stage import NAMES
 from pipeline.takeover import take_over
 
 _FOLDER = "robustness"

@@ -17,7 +17,8 @@ from pathlib import Path
 from commerce.pairs import Pairs, fold_numbers
 from configs.schema import Config
 from pipeline.run_folder import RunFolder
-from pipeline.stage import Outcome, Stage, Work, run_stage
+from pipeline.run_stages import run_stage
+from pipeline.stage import Outcome, Stage, Work
 
 FINAL = "final"
 """Stands for a fold: trained with the queries of all folds, and measured on none."""

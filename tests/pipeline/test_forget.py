@@ -17,7 +17,7 @@ from pipeline.bundle import BundleSource
 from pipeline.forget import forget, forget_user
 from pipeline.forgotten import LIST, check_bundle, listed, records, refuse_unfinished
 from pipeline.run_folder import RunFolder
-from pipeline.stage import run_stages
+from pipeline.run_stages import run_stages
 from pipeline.user_hashes import hashed
 from serving.manifest import bundle_id
 from serving.user_keys import digest

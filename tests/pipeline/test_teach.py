@@ -13,7 +13,7 @@ from commerce.metrics import find, ndcg
 from configs.errors import InputError
 from pipeline.asked import Evaluated
 from pipeline.run_folder import sha256
-from pipeline.stage import run_stages
+from pipeline.run_stages import run_stages
 from pipeline.teach import teach, teaching_lines
 from pipeline.tower_inputs import Prepared
 from ranking.gate import Verdict

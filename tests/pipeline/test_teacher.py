@@ -8,7 +8,8 @@ import pytest
 from configs.errors import InputError
 from configs.schema import Config
 from pipeline.run_folder import RunFolder
-from pipeline.stage import STAGES, TEACHING, _settings, outputs_digest, stage_key
+from pipeline.stage import STAGES, TEACHING
+from pipeline.stage_key import outputs_digest, settings_of, stage_key
 from pipeline.teacher import open_teacher
 
 OPEN = {"shipped": True, "weight": 0.4, "reason": "it rises", "new_items": None}
@@ -23,7 +24,7 @@ def _seal(run, config, names, gate=OPEN, content="same"):
             if stage.name == "train-ranker":
                 (folder / "gate.json").write_text(json.dumps(gate))
             inputs = {name: outputs_digest(run, name) for name in stage.after if run.manifest(name)}
-            manifest = {"stage": stage.name, "key": "", "settings": _settings(stage, config), "inputs": inputs}
+            manifest = {"stage": stage.name, "key": "", "settings": settings_of(stage, config), "inputs": inputs}
             run.commit(stage.name, folder, manifest)
 
 

@@ -8,7 +8,7 @@ from pipeline.front_file import FORMAT, INPUTS
 from pipeline.report.compose import write_report
 from pipeline.report.ranker_choice import findings, front_lines, read_ranker_choice
 from pipeline.run_folder import RunFolder
-from pipeline.stage import outputs_digest
+from pipeline.stage_key import outputs_digest
 
 
 def point(attention, layers, depth, ndcg, minus, cost, **more):

@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.stage
 from configs.errors import InputError
 from configs.load import load_config
 from pipeline.run_folder import RunFolder
-from pipeline.stage import STAGES, Outcome, Stage, Work, run_stage
+from pipeline.run_stages import run_stage, run_stages
+from pipeline.stage import Outcome, Stage, Work
+from pipeline.stage_key import stage_key
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_further_rank_helps_where_several_work_and_seals_nothing(config, count
     monkeypatch.setattr(Stage, "function", property(lambda self: lambda work: runs.append(work.name) or Outcome([])))
     run = RunFolder(Path(config.run.folder))
     for stage in (Stage("train-towers", (), ("a",)), Stage("embed", (), ("a",))):
-        run.scratch(stage.name, pipeline.stage.stage_key(stage, config, run))  # the first rank has begun
+        run.scratch(stage.name, stage_key(stage, config, run))  # the first rank has begun
         with pytest.raises(SystemExit):
             run_both((stage,), config)
         assert not (run.root / stage.name).exists()
@@ -123,7 +124,7 @@ def test_a_further_rank_waits_for_the_first_to_begin(config, counted, monkeypatc
 
     def _await(happened, what):
         waited.append(happened())
-        run.scratch("train-towers", pipeline.stage.stage_key(stage, config, run))
+        run.scratch("train-towers", stage_key(stage, config, run))
         waited.append(happened())
 
     monkeypatch.setattr("learning.resume.await_true", _await)
@@ -131,16 +132,6 @@ def test_a_further_rank_waits_for_the_first_to_begin(config, counted, monkeypatc
     with pytest.raises(SystemExit):
         run_both((stage,), config)
     assert waited == [False, True]
-
-
-def test_where_a_training_runs_is_no_part_of_what_it_is(config, counted):
-    towers = Stage("train-towers", ("towers",), ())
-    run = RunFolder(Path(config.run.folder))
-    before = pipeline.stage.stage_key(towers, config, run)
-    config.towers.devices, config.towers.strategy = 4, "ddp"
-    assert pipeline.stage.stage_key(towers, config, run) == before
-    config.towers.batch_users += 1
-    assert pipeline.stage.stage_key(towers, config, run) != before
 
 
 def test_checkpoints_of_another_key_are_removed(config):
@@ -154,12 +145,4 @@ def test_many_stages_in_processes_started_together_are_refused(config, monkeypat
     for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="2 processes were started together for 12 stages"):
-        pipeline.stage.run_stages(config)
-
-
-def test_every_stage_names_settings_and_stages_that_exist(config):
-    names: list[str] = []
-    for stage in STAGES:
-        assert set(stage.after) <= set(names)
-        assert pipeline.stage._settings(stage, config)
-        names.append(stage.name)
+        run_stages(config)
