@@ -95,7 +95,8 @@ class RelevanceConfig:
         at_least("relevance", self, 1, ("at", "batch_lists", "tower_epochs", "cross_epochs"))
         at_least("relevance", self, 8, ("tower_tokens", "cross_query_tokens", "cross_text_tokens"))
         at_least("relevance", self, 0, ("weight_decay", "pseudo_queries", "tower_feedback", "tower_feedback_weight"))
-        at_least("relevance", self, 8 if self.tower_whole_tokens else 0, ("tower_whole_tokens",))
+        if self.tower_whole_tokens and self.tower_whole_tokens < 8:
+            raise ValueError(f"relevance.tower_whole_tokens must be 0 or at least 8, got {self.tower_whole_tokens}")
         rates = ("tower_learning_rate", "cross_learning_rate", "cross_head_learning_rate")
         above("relevance", self, 0, (*rates, "tower_scale", "tower_way", "validation_share", "train_share"))
         shares("relevance", self, ("validation_share", "train_share", "average", "tower_way"))
