@@ -97,6 +97,7 @@ def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
         ),
         ("text.adapt_mask_share=0", r"text\.adapt_mask_share must be above 0, got 0"),
         ("towers.lora_rank=0", r"towers\.lora_rank must be at least 1, got 0"),
+        ("relevance.tower_whole_tokens=3", r"relevance\.tower_whole_tokens must be 0 or at least 8, got 3"),
         ("towers.heads=3", r"towers\.dim must be a multiple of towers\.heads, got 32 and 3"),
         ("towers.dropout=1.5", r"towers\.dropout is a share and must lie in \[0, 1\], got 1\.5"),
         ("towers.learning_rate=0", r"towers\.learning_rate must be above 0, got 0"),
