@@ -26,6 +26,8 @@ from learning.language_model import TextEncoder
 from learning.optimizer import parameter_groups, warmup_cosine
 from learning.resume import Checkpoints, SeededSteps, StepSampler, save_atomic
 
+SCORING_TOKENS = 8192
+"""Padded tokens that are read together while nothing is trained."""
 _WARMUP_SHARE = 0.1
 _CHECKPOINT_STEPS = 100
 _FINISHED = "finished.json"

@@ -12,12 +12,10 @@ from torch import Tensor, nn
 from learning.encode import encode_chunks, encode_rows
 from learning.encoder_folder import EncoderFolder
 from learning.graded_losses import grade_loss, graded_softmax_loss, in_batch_softmax_loss
-from learning.graded_training import GradedBatch, PairScorer
+from learning.graded_training import SCORING_TOKENS, GradedBatch, PairScorer
 from learning.language_model import TextEncoder
 from learning.tokens import load_tokenizer, token_ids
 
-_SCORING_TOKENS = 8192
-"""Padded tokens that are read together while nothing is trained."""
 _AMONG_ALL, _ALONE = 0.3, 0.3
 """Weights of the two other losses beside the softmax among a query's own products."""
 LINE_LEARNING_RATE = 1e-2
@@ -100,7 +98,7 @@ class GradedTower(PairScorer):
         training, device = self.training, next(self.parameters()).device
         self.eval()
         vectors: NDArray[np.float32] = encode_rows(
-            self.encoder, rows, device, tokens_per_batch=_SCORING_TOKENS, precision=precision
+            self.encoder, rows, device, tokens_per_batch=SCORING_TOKENS, precision=precision
         ).numpy()
         self.train(training)
         return vectors

@@ -100,11 +100,12 @@ def _score(run: RunFolder, config: Config, pairs: Pairs, folds: list[int]) -> Sc
     words = word_features(pairs.query, pairs.queries, pairs.tower_text)
     scores: Scores = {name: words[:, place] for place, name in enumerate(WORD_FEATURES)}
     scores |= {name: np.full(len(pairs), np.nan, dtype=np.float32) for name in ("zero_shot", TOWER, CROSS)}
+    folder = open_encoder(TextConfig(encoder=config.text.encoder, max_tokens=settings.tower_tokens))
+    measured = np.flatnonzero(np.isin(pairs.fold, folds))
+    untuned = tower_on(pairs, load_text_encoder(folder), folder, settings)
+    scores["zero_shot"][measured] = untuned.score(measured, precision)
     for fold in folds:
         rows = np.flatnonzero(pairs.fold == fold)
-        folder = open_encoder(TextConfig(encoder=config.text.encoder, max_tokens=settings.tower_tokens))
-        untuned = tower_on(pairs, load_text_encoder(folder), folder, settings)
-        scores["zero_shot"][rows] = untuned.score(rows, precision)
         tuned = replace(config.text, encoder=str(run.stage(tower_name(str(fold))) / ENCODER))
         asked, known = folder_answers(products, pairs.queries, tuned, settings)
         scores[TOWER][rows] = (asked[pairs.query[rows]] * known[products.place[rows]]).sum(axis=1)

@@ -17,12 +17,11 @@ from commerce.pairs import Pairs
 from configs.schema import RelevanceConfig, TextConfig
 from learning.encode import encode, folder_vectors
 from learning.encoder_folder import EncoderFolder, open_encoder
+from learning.graded_training import SCORING_TOKENS
 from learning.language_model import TextEncoder
 from learning.tokens import load_tokenizer
 from retrieval.feedback import unit, with_feedback
 
-_SCORING_TOKENS = 8192
-"""Padded tokens that are read together."""
 Vectors = NDArray[np.float32]
 Read = Callable[[Sequence[str], str, int], Vectors]
 """Texts, what they are (``item`` or ``query``), most tokens of one -> vectors of unit length."""
@@ -66,7 +65,7 @@ def tower_scores(
 
     def read(texts: Sequence[str], kind: str, most: int) -> Vectors:
         tokenizer, full = load_tokenizer(folder.path, most), [prefixes[kind] + text for text in texts]
-        return encode(encoder, tokenizer, full, tokens_per_batch=_SCORING_TOKENS, precision=settings.precision)
+        return encode(encoder, tokenizer, full, tokens_per_batch=SCORING_TOKENS, precision=settings.precision)
 
     products, codes = Products.of(pairs), np.unique(pairs.query[rows])
     asked, known = _answers(products, [pairs.queries[code] for code in codes], settings, read)

@@ -24,7 +24,8 @@ FINAL = "final"
 """Stands for a fold: trained with the queries of all folds, and measured on none."""
 PAIRS, BASELINES, WARM, RELEVANCE = "pairs", "baselines", "warm", "relevance"
 _TABLE = ("pairs", "columns", "grades", "tower_text", "cross_text", "folds", "validation_share")
-_LISTS = ("start", "train_share", "at", "list_products", "batch_lists", "weight_decay", "average", "precision")
+_STEPS = ("list_products", "batch_lists", "weight_decay", "average", "precision")
+_LISTS = ("start", "train_share", "at", *_STEPS)
 _ANSWERS = ("tower_tokens", "tower_whole_tokens", "tower_scale", "tower_feedback", "tower_feedback_weight")
 """How a product and a query are read once the tower is trained."""
 _TOWER = (*_ANSWERS, "tower_epochs", "tower_learning_rate", "tower_way")
@@ -38,8 +39,8 @@ _CROSS = (
     "pseudo_queries",
 )
 _WARM = (
-    *("list_products", "batch_lists", "weight_decay", "average", "precision"),
-    *("cross_query_tokens", "cross_text_tokens", "cross_learning_rate", "pseudo_queries", *_ANSWERS),
+    *(*_STEPS, *_ANSWERS),
+    *("cross_query_tokens", "cross_text_tokens", "cross_learning_rate", "pseudo_queries"),
 )
 """No share, epoch or other rate of what is learned from grades: a quarter of an hour is not to be spent on those."""
 _ENCODER = ("text.encoder", "text.pooling", "text.item_prefix", "text.query_prefix")
@@ -95,7 +96,7 @@ def _stages(measured: list[str], config: Config) -> list[Stage]:
     of_tower = (*_of((*_LISTS, *_TOWER)), *_ENCODER, "run.seed")
     of_cross = (*_of((*_LISTS, *_CROSS)), *_ENCODER, "ranking.encoder", "run.seed")
     if warm:
-        stages.append(Stage(WARM, (*_of(_WARM), "text", "run.seed"), (PAIRS,), "relevance.warm"))
+        stages.append(Stage(WARM, (*_of(_WARM), *_ENCODER, "text.precision", "run.seed"), (PAIRS,), "relevance.warm"))
     trainings = {
         fold: [
             FoldStage(tower_name(fold), of_tower, (PAIRS,), "tower", fold),

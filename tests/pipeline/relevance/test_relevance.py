@@ -145,6 +145,7 @@ def test_cross_encoders_start_from_what_was_warmed_without_grades(asked, run, tm
 def test_what_is_learned_from_grades_does_not_warm_anew(run):
     settings = json.loads((run[0] / "warm" / "manifest.json").read_text())["settings"]
     assert "relevance.pseudo_queries" in settings
+    assert "text" not in settings  # where the cache lies, say
     assert not {f"relevance.{name}" for name in ("cross_epochs", "cross_head_learning_rate", "train_share", "at")} & {
         *settings
     }
