@@ -21,6 +21,7 @@ from configs.schema import TextConfig
 from learning.encode import token_batches
 from learning.encoder_folder import EncoderFolder
 from learning.finite import checked_loss
+from learning.hardware import trainer_precision
 from learning.language_model import TextEncoder
 from learning.masked_language import MaskedBatch, MaskedModel, Masking, held_out_loss, load_masked_model
 from learning.optimizer import parameter_groups, warmup_cosine
@@ -152,7 +153,7 @@ def _fit(
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
-        precision="bf16-mixed" if text.precision == "bf16" else "32-true",
+        precision=trainer_precision(text.precision),
         max_epochs=1,
         callbacks=[SeededSteps(seed), Checkpoints(resumed, _CHECKPOINT_STEPS), TQDMProgressBar(10)],
         logger=False,

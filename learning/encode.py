@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from configs.schema import TextConfig
 from learning.encoder_folder import EncoderFolder
+from learning.hardware import autocast, number_format, working_device
 from learning.language_model import TextEncoder, load_text_encoder
 from learning.text_cache import TextCache
 from learning.tokens import load_tokenizer, token_ids
@@ -106,12 +107,12 @@ def encode_rows(
         rows: none of them empty, at least one.
         device: where the encoder is.
         tokens_per_batch: padded tokens in a batch.
-        precision: ``fp32`` or ``bf16`` (autocast).
+        precision: ``auto``, ``fp32`` or ``bf16`` (autocast).
         progress: whether to show a progress bar.
     """
     batches = list(token_batches([len(row) for row in rows], tokens_per_batch))
     vectors = torch.empty(0)
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with autocast(precision, device.type):
         for batch in _shown(batches, progress):
             ids, mask = pad([rows[row] for row in batch])
             found = encoder(ids.to(device), mask.to(device)).float().cpu()
@@ -137,7 +138,7 @@ def encode(
         tokenizer: the encoder's own.
         texts: prefixes included.
         tokens_per_batch: padded tokens in a batch.
-        precision: ``fp32`` or ``bf16`` (autocast).
+        precision: ``auto``, ``fp32`` or ``bf16`` (autocast).
         progress: whether to show a progress bar.
     """
     distinct, place = np.unique(np.asarray(texts, dtype=object), return_inverse=True)
@@ -191,11 +192,15 @@ def fill_cache(texts: Sequence[str], folder: EncoderFolder, text: TextConfig, *,
     _encode_missing(cache, full, folder, text, progress=True)
 
 
+def open_cache(folder: EncoderFolder, text: TextConfig) -> TextCache:
+    """Return the cache of an encoder's vectors, as it is run on this machine."""
+    return TextCache(Path(text.cache), f"{folder.fingerprint()} {number_format(text.precision, working_device())}")
+
+
 def _cache(texts: Sequence[str], folder: EncoderFolder, text: TextConfig, kind: str) -> tuple[TextCache, list[str]]:
     """Return an encoder's cache, and the texts as it reads them."""
     prefix = folder.item_prefix if kind == "item" else folder.query_prefix
-    cache = TextCache(Path(text.cache), f"{folder.fingerprint()} {text.precision}")
-    return cache, [prefix + one if one else "" for one in texts]
+    return open_cache(folder, text), [prefix + one if one else "" for one in texts]
 
 
 def _encode_missing(
@@ -204,7 +209,8 @@ def _encode_missing(
     missing = cache.missing(texts)
     if not missing:
         return
-    encoder, tokenizer = load_text_encoder(folder), load_tokenizer(folder.path, folder.max_tokens)
+    encoder = load_text_encoder(folder).to(working_device())
+    tokenizer = load_tokenizer(folder.path, folder.max_tokens)
     for start in range(0, len(missing), _SHARD):
         some = missing[start : start + _SHARD]
         found = encode(

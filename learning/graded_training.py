@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from commerce.durable import write_atomic
 from learning.average import Average
 from learning.finite import checked_loss
+from learning.hardware import trainer_precision
 from learning.language_model import TextEncoder
 from learning.optimizer import parameter_groups, warmup_cosine
 from learning.resume import Checkpoints, SeededSteps, StepSampler, save_atomic
@@ -207,7 +208,7 @@ def train_graded(
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
-        precision="bf16-mixed" if pace.precision == "bf16" else "32-true",
+        precision=trainer_precision(pace.precision),
         max_epochs=pace.epochs,
         callbacks=[
             SeededSteps(pace.seed),

@@ -18,6 +18,7 @@ from transformers.utils import logging
 from configs.errors import InputError
 from learning.encode import token_batches
 from learning.encoder_folder import EncoderError, EncoderFolder
+from learning.hardware import autocast
 from learning.language_model import TextEncoder
 
 _HEADS = (
@@ -163,7 +164,7 @@ def held_out_loss(
     device, training = next(model.parameters()).device, model.training
     model.eval()
     loss, hidden = 0.0, 0
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with torch.no_grad(), autocast(precision, device.type):
         for batch in _masked(masking, rows, tokens_per_batch):
             loss, hidden = loss + float(model(batch.to(device))), hidden + batch.hidden
     model.train(training)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from commerce.durable import write_atomic
 from configs.errors import InputError
 from configs.schema import Config
+from learning.hardware import working_device
 from pipeline.evaluate import hardware
 from pipeline.front_file import INPUTS, Found, write_front
 from pipeline.front_grid import Asked, Grid, config_of, read_grid
@@ -46,7 +47,6 @@ from ranking.cost import Cost
 from ranking.front import BLENDED, Point, Shape, choose_point
 from ranking.gate import Verdict, choose_weight, judge
 from ranking.request_cost import RequestCost, first_candidates, median_cost, time_requests
-from ranking.rerank import scoring_device
 
 TIMED_REQUESTS, ROUNDS = 10, 5
 """Requests that are scored one by one in a round, and rounds: a point's cost is the median over these."""
@@ -207,7 +207,7 @@ def _timed_rows(bench: Bench) -> NDArray[np.int64]:
 
 def _compared(cost: RequestCost) -> float:
     """Return what points are compared by: processor time, which other processes do not lengthen, where there is one."""
-    return cost.processor_seconds if scoring_device() == "cpu" else cost.seconds
+    return cost.processor_seconds if working_device() == "cpu" else cost.seconds
 
 
 def _ask_gate(bench: Bench, point: Point, weight: float) -> Verdict:
@@ -220,7 +220,7 @@ def _ask_gate(bench: Bench, point: Point, weight: float) -> Verdict:
 
 def _terms(bench: Bench) -> dict[str, Any]:
     """Return on which terms the front was measured."""
-    config, device = bench.config, scoring_device()
+    config, device = bench.config, working_device()
     settings = {name: value for name, value in asdict(config.ranking).items() if name not in {*_PLAIN, "layers"}}
     return {
         "dataset": config.run.name,

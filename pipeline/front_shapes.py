@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from commerce.durable import replace_folder, write_atomic
 from commerce.records import Requests
 from configs.schema import Config
+from learning.hardware import working_device
 from pipeline.front_grid import config_of
 from pipeline.ranker_lists import Training, write_training
 from pipeline.ranking_inputs import MAIN, RankingInputs, actions_of, candidates_file, filters_seen, relevant_of
@@ -24,7 +25,7 @@ from ranking.front import Point, Shape
 from ranking.gate import CUT, Judged
 from ranking.lists import Lists
 from ranking.module import Ranker
-from ranking.rerank import score_lists, scoring_device
+from ranking.rerank import score_lists
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def collapse_of(bench: Bench, shape: Shape) -> str:
 
 
 def _load(folder: Path) -> Ranker:
-    return Ranker.load_from_checkpoint(folder / "ranker.ckpt", map_location="cpu").to(scoring_device())
+    return Ranker.load_from_checkpoint(folder / "ranker.ckpt", map_location="cpu").to(working_device())
 
 
 def _score(bench: Bench, ranker: Ranker, shape: Shape, depth: int) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from commerce.records import Requests, write_ranked
 from configs.schema import Config
+from learning.hardware import working_device
 from pipeline.asking import Shop
 from pipeline.probabilities import Described, fit_probabilities, probability_requests, value_order
 from pipeline.ranking_inputs import MAIN, NEW_ITEMS, PROTOCOLS, RankingInputs, candidates_file
@@ -27,7 +28,7 @@ from ranking.fusion import fuse, reorder
 from ranking.lists import Lists, read_lists
 from ranking.module import Ranker
 from ranking.probabilities import Probabilities
-from ranking.rerank import score_lists, scoring_device
+from ranking.rerank import score_lists
 
 
 def rank(work: Work) -> Outcome:
@@ -98,7 +99,7 @@ def _fused(window: str, name: str, requests: Requests, lists: Lists, weight: flo
     ranking = work.config.ranking
     inputs = RankingInputs.open(work.run, work.config)
     checkpoint = work.run.stage("train-ranker") / "ranker.ckpt"
-    ranker = Ranker.load_from_checkpoint(checkpoint, map_location="cpu").to(scoring_device())
+    ranker = Ranker.load_from_checkpoint(checkpoint, map_location="cpu").to(working_device())
     read = score_lists(
         ranker,
         inputs.examples(window, requests, lists),

@@ -25,6 +25,7 @@ from commerce.noise import KINDS, noised
 from commerce.records import Requests
 from configs.errors import InputError
 from configs.schema import Config
+from learning.hardware import working_device
 from pipeline.asked import WINDOW, choose
 from pipeline.evaluate import hardware
 from pipeline.ranking_inputs import RankingInputs
@@ -35,7 +36,7 @@ from ranking.fusion import fuse, reorder
 from ranking.gate import CUT
 from ranking.lists import Lists
 from ranking.module import Ranker
-from ranking.rerank import score_lists, scoring_device
+from ranking.rerank import score_lists
 
 FORMAT = 1
 """Version of ``robustness.json``."""
@@ -98,7 +99,7 @@ class Reranked:
         intents = np.load(run.stage("embed") / f"intents_{WINDOW}.npy")[chosen.kept].astype(np.float32)
         clean = inputs.examples(WINDOW, requests, lists.first(depth), "describe")
         checkpoint = run.stage("train-ranker") / "ranker.ckpt"
-        ranker = Ranker.load_from_checkpoint(checkpoint, map_location="cpu").to(scoring_device())
+        ranker = Ranker.load_from_checkpoint(checkpoint, map_location="cpu").to(working_device())
         return cls(requests, chosen.relevant, lists, intents, clean, ranker, float(gate["weight"]), config)
 
     def ndcg(self, inputs: RankingInputs | None = None, label: str = "clean") -> NDArray[np.float64]:

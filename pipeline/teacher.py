@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from commerce.records import Requests
 from configs.errors import InputError
 from configs.schema import Config, RankingConfig, RetrievalConfig
+from learning.hardware import working_device
 from pipeline.asking import Shop, blocks, open_sources, statistics_folder
 from pipeline.index import towers_of
 from pipeline.ranking_inputs import MAIN, NEW_ITEMS, RankingInputs
@@ -24,7 +25,7 @@ from pipeline.stage_key import outputs_digest
 from ranking.fusion import fuse
 from ranking.lists import Lists
 from ranking.module import Ranker
-from ranking.rerank import score_lists, scoring_device
+from ranking.rerank import score_lists
 from retrieval.blending import Say, find_candidates
 from retrieval.index_folder import open_index
 
@@ -91,7 +92,7 @@ class Teacher:
         """
         ranking, inputs = self.config.ranking, RankingInputs.open(self.run, self.config)
         checkpoint = self.run.stage("train-ranker") / "ranker.ckpt"
-        ranker = Ranker.load_from_checkpoint(checkpoint, map_location="cpu").to(scoring_device())
+        ranker = Ranker.load_from_checkpoint(checkpoint, map_location="cpu").to(working_device())
         read = score_lists(
             ranker,
             inputs.described(requests, lists, vectors, intents, inputs.facts(_WINDOW), "describe lessons"),

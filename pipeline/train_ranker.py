@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from configs.schema import Config
 from learning.adapters import merge_inserted
 from learning.finite import checked_loss
+from learning.hardware import trainer_precision, working_device
 from learning.resume import Checkpoints, SeededSteps
 from pipeline.ranker_lists import Training, write_training
 from pipeline.ranking_inputs import (
@@ -44,7 +45,7 @@ from ranking.cross_encoder import lowest_layers
 from ranking.gate import CUT, Judged, Verdict, choose_weight, closed, judge
 from ranking.module import Ranker
 from ranking.pair_reader import KINDS as FULL_KINDS
-from ranking.rerank import score_lists, score_numbers, scoring_device
+from ranking.rerank import score_lists, score_numbers
 from ranking.tuning import choose_weights
 from ranking.warm_up import fit_numbers, standardise_numbers
 
@@ -70,7 +71,7 @@ def train_ranker(work: Work) -> Outcome:
     trained = time.process_time() - started
     if collapsed:
         return _write_closed(work, collapsed)
-    ranker.to(scoring_device())
+    ranker.to(working_device())
     found = {protocol: _judge(protocol, ranker, inputs, config) for protocol in _protocols(work.run)}
     return _write(work, training.counted, cost, trained, found, inputs)
 
@@ -204,7 +205,7 @@ def _fit(ranker: Ranker, config: Config, examples: Examples, training: Training,
         accelerator="auto",
         devices=1,
         max_epochs=config.ranking.epochs,
-        precision="bf16-mixed" if config.ranking.precision == "bf16" else "32-true",
+        precision=trainer_precision(config.ranking.precision),
         gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from configs.errors import InputError
+from learning.hardware import autocast
 from ranking.batches import Examples, make_batch
 from ranking.module import Ranker
 from ranking.rerank import score_lists
@@ -107,7 +108,7 @@ def measure_speed(
         examples: some of the real lists.
         gains: theirs.
         tokens_per_batch: padded tokens in a batch.
-        precision: ``fp32`` or ``bf16``.
+        precision: ``auto``, ``fp32`` or ``bf16``.
     """
     size = max(1, tokens_per_batch // int(ranker.cross_encoder.training_tokens(examples).max()))
     starts = range(0, max(1, min(len(examples), size * (_MEASURED_BATCHES + 1)) - size + 1), size)
@@ -137,7 +138,7 @@ def _training_speed(
         tokens = int(ranker.cross_encoder.training_tokens(examples.of(rows)).sum())
         started = time.perf_counter()
         batch = make_batch(examples, rows, gains)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with autocast(precision, device.type):
             loss = ranker.loss(type(batch)(*(part.to(device) for part in batch)))
         torch.autograd.backward(loss)
         loss.item()  # waits for an asynchronous device

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from learning.encode import token_batches
+from learning.hardware import autocast
 from ranking.batches import Batch, Examples
 from ranking.heads import PairHead, ScoreHeads
 from ranking.pair_reader import PackedPairs, PairReader
@@ -215,13 +216,13 @@ def score_pairs(
         pairs: ``[pairs, 2]``, a row of ``left`` and one of ``right``.
         join: the tokenizer's.
         tokens_per_batch: tokens read together; pairs of nearly equal length share a batch.
-        precision: ``fp32`` or ``bf16`` (autocast).
+        precision: ``auto``, ``fp32`` or ``bf16`` (autocast).
     """
     device = next(model.parameters()).device
     distinct, back = np.unique(pairs, axis=0, return_inverse=True)
     scores = np.zeros(len(distinct), dtype=np.float32)
     lengths = pair_lengths(left, right, distinct, join).tolist()
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with autocast(precision, device.type):
         for batch in token_batches(lengths, tokens_per_batch):
             packed = pack(left, right, distinct[batch], join)
             scores[batch] = model(PackedPairs(*(part.to(device) for part in packed))).float().cpu().numpy()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from learning.encode import token_batches
 from learning.graded_losses import grade_loss, graded_softmax_loss
 from learning.graded_training import SCORING_TOKENS, GradedBatch, PairScorer
+from learning.hardware import autocast
 from learning.language_model import TextEncoder
 from ranking.full_attention import pack, pair_lengths
 from ranking.pair_reader import PackedPairs, PairReader
@@ -75,7 +76,7 @@ class GradedCrossEncoder(PairScorer):
         self.eval()
         scores = np.zeros(len(rows), dtype=np.float32)
         lengths = pair_lengths(self._queries, self._texts, self._pairs[rows], self._join).tolist()
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with autocast(precision, device.type):
             for batch in token_batches(lengths, SCORING_TOKENS):
                 scores[batch] = self._read(rows[batch]).cpu().numpy()
         self.train(training)

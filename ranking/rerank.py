@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from learning.encode import token_batches
+from learning.hardware import autocast
 from ranking.batches import Examples, lay
 from ranking.cross_encoder import CrossEncoder, ReadItems
 from ranking.full_attention import FullCrossEncoder
@@ -17,11 +18,6 @@ from ranking.module import Ranker
 
 _ITEMS_TOGETHER = 50_000
 """Distinct items kept in memory, about 4.6 kB each; lists with more between them are scored in several blocks."""
-
-
-def scoring_device() -> str:
-    """Return where lists are scored: the graphics processor where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def score_lists(
@@ -33,7 +29,7 @@ def score_lists(
         ranker: on the device that scores.
         examples: the requests.
         tokens_per_batch: padded tokens in a batch.
-        precision: ``fp32`` or ``bf16`` (autocast).
+        precision: ``auto``, ``fp32`` or ``bf16`` (autocast).
         label: of the progress bar; none without.
 
     Raises:
@@ -42,7 +38,7 @@ def score_lists(
     ranker.eval()
     with (
         torch.inference_mode(),
-        torch.autocast(ranker.device.type, torch.bfloat16, enabled=precision == "bf16"),
+        autocast(precision, ranker.device.type),
         tqdm(total=int((examples.items >= 0).sum()), desc=label, unit="candidate", disable=not label) as bar,
     ):
         model = ranker.cross_encoder

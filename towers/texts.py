@@ -48,7 +48,7 @@ class TunedTexts(nn.Module):
             most: distinct texts encoded anew in a step, at most.
             dropped: share of a text's tokens left out at random when it is encoded anew.
             tokens_per_batch: padded tokens in a batch of a refresh.
-            precision: of a refresh, ``fp32`` or ``bf16`` (autocast).
+            precision: of a refresh, ``auto``, ``fp32`` or ``bf16`` (autocast).
         """
         super().__init__()
         self.encoder, self.most, self.dropped = encoder.train(), most, dropped

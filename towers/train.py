@@ -20,6 +20,7 @@ from commerce.durable import put_in_place
 from configs.schema import TowersConfig
 from learning.average import Average
 from learning.finite import checked_loss
+from learning.hardware import trainer_precision
 from learning.resume import Checkpoints, SeededSteps, save_atomic
 from towers.data import TowerData
 from towers.module import TwoTower
@@ -128,7 +129,7 @@ def train(
         devices=settings.devices,
         num_nodes=settings.nodes,
         strategy=_strategy(settings),
-        precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+        precision=trainer_precision(settings.precision, settings.accelerator),
         max_epochs=settings.max_epochs,
         callbacks=[
             SeededSteps(seed),

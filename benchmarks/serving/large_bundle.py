@@ -20,8 +20,7 @@ import lightning as L
 import numpy as np
 import pyarrow.parquet as pq
 
-from learning.encode import text_dim
-from learning.text_cache import TextCache
+from learning.encode import open_cache, text_dim
 from pipeline.api import Run
 from pipeline.encoders import prepared_encoder
 from pipeline.ranking_inputs import RankingInputs, encoder_path
@@ -119,7 +118,7 @@ def fill_text_cache(run: Run, random: np.random.Generator) -> None:
     encoder = prepared_encoder(root, text)
     texts = pq.read_table(root.stage("prepare") / "item_texts.parquet").sort_by("item")["text"].to_pylist()
     kinds = pq.read_table(root.stage("ingest") / "items.parquet", columns=["category"])["category"].to_pylist()
-    cache = TextCache(Path(text.cache), f"{encoder.fingerprint()} {text.precision}")
+    cache = open_cache(encoder, text)
     dim = text_dim(encoder)
     centres = {kind: random.normal(size=dim) for kind in sorted(set(kinds))}
     vectors = np.stack([centres[kind] for kind in kinds]) + 0.7 * random.normal(size=(len(texts), dim))

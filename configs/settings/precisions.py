@@ -1,3 +1,3 @@
-"""Number formats that a setting may name."""
+"""Number formats that a setting may name; ``auto`` is bf16 where the hardware multiplies it, else fp32."""
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16")

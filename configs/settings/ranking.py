@@ -78,8 +78,8 @@ class RankingConfig:
     """AdamW's decay; biases and norms are exempt."""
     tokens_per_batch: int = 4096
     """Padded tokens in a batch; a request with its candidates is never cut."""
-    precision: str = "bf16"
-    """``fp32`` or ``bf16`` (autocast)."""
+    precision: str = "auto"
+    """``fp32``, ``bf16`` (autocast) or ``auto``: bf16 where the hardware multiplies it."""
     checkpoint_steps: int = 200
     """Steps between checkpoints, from which a training that was cut off goes on."""
     max_minutes: float = 10.0

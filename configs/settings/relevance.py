@@ -84,8 +84,8 @@ class RelevanceConfig:
     """AdamW's decay; biases and norms are exempt."""
     average: float = 0.1
     """Mean age, as a share of the steps so far, of the moving average of the weights that is kept; 0: none."""
-    precision: str = "bf16"
-    """``fp32`` or ``bf16`` (autocast) for training and scoring."""
+    precision: str = "auto"
+    """``fp32``, ``bf16`` (autocast) or ``auto``, bf16 where the hardware multiplies it: for training and scoring."""
 
     def __post_init__(self) -> None:
         one_of("relevance", self, "start", ("pretrained", "random"))

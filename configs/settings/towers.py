@@ -135,7 +135,7 @@ class TowersConfig:
     """Mean age, as a share of the steps so far, of what the moving average of the weights holds, which is validated and
     kept; 0: the weights as they are."""
     precision: str = "fp32"
-    """``fp32`` or ``bf16`` (autocast)."""
+    """``fp32``, ``bf16`` (autocast) or ``auto``: bf16 where the hardware multiplies it."""
     checkpoint_steps: int = 200
     """Steps between checkpoints that an interrupted training resumes from."""
     accelerator: str = "auto"

@@ -108,7 +108,7 @@ def test_a_mapping_replaces_the_default_instead_of_joining_it(file):
         ("retrieval.sources=[vectors,lexica]", r"retrieval\.sources must be some of vectors, .*got .*lexica"),
         ("evaluate.item_group=seller", r"evaluate\.item_group must be empty, got 'seller'"),
         ("data.time_unit=hours", r"data\.time_unit must be empty, s, ms or us, got 'hours'"),
-        ("ranking.precision=fp16", r"ranking\.precision must be fp32 or bf16, got 'fp16'"),
+        ("ranking.precision=fp16", r"ranking\.precision must be auto, fp32 or bf16, got 'fp16'"),
         ("evaluate.baselines=[popular]", r"evaluate\.baselines must be some of .*got popular; did you mean popularity"),
     ],
 )
