@@ -6,7 +6,6 @@ reason and counted, as the rows of every other table are (``commerce.checks``).
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from commerce.checks import Checked, absent, part, refuse_empty
 from commerce.files import find_files, read_files
 from commerce.mapping import nearest, overlooked_columns, rename_columns, require_columns
+from commerce.plain_text import plain
 from commerce.splits import drawn_by_hash, share_by_hash
 from commerce.texts import item_text, text_columns
 from configs.errors import InputError
@@ -161,7 +161,7 @@ def lay_pairs(good: ir.Table, settings: RelevanceConfig, seed: int) -> Pairs:
     columns = [*dict.fromkeys([*NEEDED, *known, *text_columns([*settings.tower_text, *settings.cross_text])])]
     table = good.order_by("row").select("row", *columns).to_pyarrow()
     rows = table.to_pylist()
-    keys = [query_key(row["query"]) for row in rows]
+    keys = [plain(row["query"]) for row in rows]
     firsts: dict[str, str] = {}
     for key, row in zip(keys, rows, strict=True):
         firsts.setdefault(key, " ".join(row["query"].split()))
@@ -186,11 +186,6 @@ def lay_pairs(good: ir.Table, settings: RelevanceConfig, seed: int) -> Pairs:
         drawn=drawn_by_hash(distinct, seed, "relevance share")[query],
         held_out=share_by_hash(distinct, seed, "relevance validation", settings.validation_share)[query],
     )
-
-
-def query_key(query: str) -> str:
-    """Return what makes two queries one: their text without case, width and surplus white space."""
-    return " ".join(unicodedata.normalize("NFKC", query).casefold().split())
 
 
 def _grades(pairs: ir.Table, settings: RelevanceConfig) -> ir.Value:

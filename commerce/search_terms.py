@@ -6,7 +6,6 @@ item only if enough different users went from one to the other, so no single per
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 import ibis
@@ -16,6 +15,7 @@ import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from commerce.columns import ACTION_CODES, NO_ITEM, NO_QUERY
+from commerce.plain_text import plain
 
 _LED_TO = [ACTION_CODES[action] for action in ("view", "favorite", "cart", "purchase")]
 
@@ -37,7 +37,7 @@ def count_terms(
         min_users: different users whom a query must have led to the item.
     """
     alike: dict[str, int] = {}
-    code = [alike.setdefault(_plain(query), place) for place, query in enumerate(queries)]
+    code = [alike.setdefault(plain(query), place) for place, query in enumerate(queries)]
     same = pa.table({"asked": pa.array(range(len(code)), pa.int32()), "query": pa.array(code, pa.int32())})
     # Places grow along a history, so the greatest one of a query so far is the latest query's.
     asked_at = ibis.ifelse(events["query"] != NO_QUERY, events.place, None)
@@ -56,7 +56,3 @@ def count_terms(
     for item, query in zip(*(np.asarray(table[name]).tolist() for name in ("item", "code")), strict=True):
         terms[item].append(queries[query])
     return terms
-
-
-def _plain(query: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", query).casefold().split())

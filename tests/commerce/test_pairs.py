@@ -4,11 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from commerce.checks import refuse_over_share
-from commerce.pairs import Pairs, check_pairs, fold_numbers, lay_pairs, query_key
+from commerce.pairs import Pairs, check_pairs, fold_numbers, lay_pairs
 from configs.errors import InputError
 from configs.schema import RelevanceConfig
 
@@ -184,9 +182,3 @@ def test_pairs_are_read_back_as_they_were(warehouse, tmp_path):
     again = Pairs.read(tmp_path / "pairs.parquet")
     assert (again.queries, again.tower_text, again.texts) == (["b", "a"], found.tower_text, ["b", "a", "b"])
     assert np.array_equal(again.query, found.query)
-
-
-@given(st.text())
-def test_a_querys_key_is_that_of_its_other_spellings(text):
-    assert query_key(query_key(text)) == query_key(text)
-    assert query_key(f"  {text}\t") == query_key(text)

@@ -24,6 +24,11 @@ def test_width_and_the_kind_of_hyphen_do_not_count():
     assert words("索尼WH-1000XM4耳机")[1:5] == words("WH-1000XM4")
 
 
+def test_a_trade_mark_is_no_part_of_the_name():
+    assert words("Sony™ BRAVIA® LED") == words("Sony BRAVIA LED")
+    assert words("™") == []
+
+
 @given(st.text())
 def test_words_are_plain_and_case_does_not_count(text):
     found = words(text)
