@@ -226,7 +226,7 @@ def _acts(runtime: Runtime, request: Request, trace: Trace, item: int) -> tuple[
     histories = [without(events, places) for places in told]
     if not histories:
         return ()
-    vectors, _ = runtime.read_users(histories, trace.visible.features, trace.moment, query, queries)
+    vectors, _ = runtime.placing.read(histories, trace.visible.features, trace.moment, query, queries)
     target = contents.item_vectors[item]
     lost = float(trace.vector @ target) - vectors @ target
     parts = [

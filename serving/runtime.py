@@ -11,35 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from commerce.columns import ACTION_CODES, INTENTS, NO_ITEM, NO_QUERY
-from commerce.histories import Events
-from commerce.sensitive import tellable
-from commerce.session_statistics import query_words, session_statistics
-from commerce.state import (
-    Candidates,
-    Heard,
-    candidate_features,
-    context_text,
-    with_query,
-)
+from commerce.columns import ACTION_CODES, INTENTS, NO_ITEM
 from ranking.after import arrange
-from ranking.fusion import fuse, reorder
 from retrieval.blending import Found, blend_name, find_candidates
 from retrieval.fields import Where
 from retrieval.filters import Allowed
 from retrieval.sources import Ask, VectorIndex
 from serving.contents import Contents
-from serving.in_time import ask_in_time, cheapest, read_in_time
+from serving.in_time import ask_in_time
 from serving.manifest import check_files, read_manifest
-from serving.models import Models, OnnxModels, user_inputs
-from serving.pace import BLEND, FEATURES, FIELDS, RERANK, STATE, TERMS, USER, Clock, Costs, Pace
+from serving.models import Models, OnnxModels
+from serving.pace import BLEND, FIELDS, STATE, TERMS, Clock, Costs, Pace
+from serving.placing import Placing
 from serving.query_book import QueryBook
 from serving.requests import Answer, Event, Reason, Recommendation, Request
+from serving.reranking import reranked
 from serving.rights import Rights
 from serving.trace import Trace
-from serving.users import UserFeatures
 from serving.values import by_value, chances
-from serving.visible import Visible
 from serving.who_asks import WhoAsks
 
 _WARMING = 6
@@ -85,6 +74,7 @@ class Runtime:
         self._settings: Mapping[str, Any] = self.manifest["settings"]
         self.models = models or OnnxModels(self.folder, self.manifest["models"], threads)
         self.contents = Contents(self.folder, self.manifest, vectors)
+        self.placing = Placing(self.manifest["models"]["user"], self.models, self.contents)
         self._who = WhoAsks(self.folder, self.manifest, self.contents, key)
         self._rights = Rights(self.folder, beside=beside)
         self._clock, self._costs = clock, Costs()
@@ -194,7 +184,7 @@ class Runtime:
             queries = QueryBook(self.contents.query_texts, self.contents.query_vectors, self._encoder(pace))
             visible = self._who.visible(request, moment, queries)
             query = queries.code(request.query)
-        vector, intents = self._placed(visible, moment, query, queries, pace)
+        vector, intents = self.placing.in_time(visible, moment, query, queries, pace)
         ask = Ask(
             [visible.events], vector[None], np.array([moment]), [request.query.strip()], visible.features.categorical
         )
@@ -219,7 +209,8 @@ class Runtime:
         )
         weight = self.reranker_weight(request) if rerank and kept and len(intents) else None
         if weight is not None:
-            trace = self._reranked(trace, request, queries, weight, pace)
+            depth = self.manifest["models"]["reranker"]["depth"]
+            trace = reranked(self.models, self.contents, trace, request, queries, weight, depth, pace)
         return replace(self._arranged(self._valued(trace, request)), cut_short=pace.cut_short)
 
     def _valued(self, trace: Trace, request: Request) -> Trace:
@@ -237,35 +228,6 @@ class Runtime:
                 return self.models.encode(texts)
 
         return encode
-
-    def _reranked(self, trace: Trace, request: Request, queries: QueryBook, weight: float, pace: Pace) -> Trace:
-        """Put as many leading candidates in the reranker's order as the time allows."""
-        if not pace.affords(FEATURES):
-            pace.cut(RERANK)
-            return trace
-        depth = min(len(trace.items), self.manifest["models"]["reranker"]["depth"])
-        with pace.step(FEATURES):
-            heard = Heard.of(self.contents.reranker_reads, trace.intents, trace.visible.profile)
-            context = context_text(
-                tellable(trace.visible.events, self.contents.sensitive_items),
-                self.contents.item_texts,
-                queries,
-                query=request.query,
-                intent=heard.named,
-                profile=heard.profile,
-            )
-            features = self._features(trace, depth)
-        items = trace.items[:depth]
-        read = read_in_time(
-            lambda part: self.models.score(context, items[part], features[part], heard.intent), depth, pace
-        )
-        if not len(read):
-            return trace
-        kept = trace.found.scores[:, : len(trace.items)]
-        whole = np.ones((1, len(read)), dtype=bool)
-        fused = fuse(read[None], kept[:, : len(read)], whole, weight)
-        one, other = reorder(trace.items[None], kept, fused)
-        return replace(trace, items=one[0], scores=other[0], context=context, reranked=len(read))
 
     def _told(self, trace: Trace, place: int | None, request: Request) -> dict[str, float]:
         """Return the probabilities of a candidate; they hold under the protocol that the shop was evaluated under."""
@@ -303,64 +265,6 @@ class Runtime:
     def personalised(self) -> bool:
         """Whether answers depend on who asks; a bundle made without a log answers search terms alone."""
         return self._who.personalised
-
-    def _placed(
-        self, visible: Visible, moment: int, query: int, queries: QueryBook, pace: Pace
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what ``_place_user`` does, or zeros and no intents where the time does not allow it."""
-        terms = (TERMS,) if queries.fresh else ()
-        if not pace.affords(USER, *terms, cheapest(self.contents.sources, pace.costs)):
-            pace.cut(USER)
-            return np.zeros(self.contents.item_vectors.shape[1], np.float32), np.empty(0, dtype=np.float32)
-        with pace.step(USER):
-            return self._place_user(visible, moment, query, queries)
-
-    def _place_user(
-        self, visible: Visible, moment: int, query: int, queries: QueryBook
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the user's vector ``[dim]`` and intent probabilities ``[3]``.
-
-        Without a user tower: the text vector of the search terms, zeros where there are none, and no intents.
-        """
-        if not self.personalised:
-            events = with_query(visible.events, query, moment)
-            vector = np.zeros(self.contents.item_vectors.shape[1], dtype=np.float32)
-            if len(events):
-                vector = queries.vectors(events.query[-1:, None].astype(np.int64))[0, 0]
-            return vector, np.empty(0, dtype=np.float32)
-        vectors, intents = self.read_users([visible.events], visible.features, moment, query, queries)
-        return vectors[0], intents[0]
-
-    def read_users(
-        self, histories: Sequence[Events], features: UserFeatures, moment: int, query: int, queries: QueryBook
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the vectors ``[histories, dim]`` and intents ``[histories, 3]`` of a user under several histories.
-
-        Args:
-            histories: what the user did before ``moment``, without the search that is asked for now.
-            features: of the user.
-            moment: microseconds UTC.
-            query: code of what is asked for now, ``NO_QUERY`` without.
-            queries: which knows it.
-        """
-        return self.models.users(
-            user_inputs(
-                [with_query(events, query, moment) for events in histories],
-                features,
-                self.manifest["models"]["user"]["length"],
-                self.contents.item_vectors,
-                queries.vectors,
-                np.stack([self._statistics(events, moment, query, queries) for events in histories]),
-            )
-        )
-
-    def _statistics(self, events: Events, moment: int, query: int, queries: QueryBook) -> NDArray[np.float32]:
-        """Return what the intent head is told of the session, ``[statistics]``; none in a bundle from before it."""
-        facts = self.contents.session_facts
-        if facts is None:
-            return np.zeros(0, dtype=np.float32)
-        words = query_words(queries[query]) if query != NO_QUERY else 0.0
-        return session_statistics(events, moment, query, words, facts)
 
     def _find(self, ask: Ask, request: Request, pace: Pace) -> tuple[Found, Allowed]:
         """Return the candidates, and what the request may be answered with at all."""
@@ -407,19 +311,6 @@ class Runtime:
             return None
         weight: float | None = reranker["weights"][self.protocol(request)]
         return weight
-
-    def _features(self, trace: Trace, depth: int) -> NDArray[np.float32]:
-        """Return the numeric features of the first ``depth`` candidates as the reranker reads them."""
-        found = trace.found
-        candidates = Candidates(
-            found.items[0, :depth],
-            found.scores[0, :depth],
-            found.ranks[0, :depth],
-            found.source_scores[0, :depth],
-            np.arange(depth, dtype=np.int32),
-        )
-        facts = self.contents.item_facts
-        return candidate_features(trace.visible.events, trace.moment, trace.vector, candidates, facts)
 
 
 def _reasons(found: Found, place: int | None) -> tuple[Reason, ...]:

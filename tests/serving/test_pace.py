@@ -62,8 +62,9 @@ def slow(source, clock, milliseconds):
 def runtime(exported):
     """A runtime whose steps take known times, all of them measured."""
     clock = Clock()
-    runtime = Runtime(exported[0].folder / "bundle", check=False, clock=clock)
-    runtime.models = SlowModels(runtime.models, clock)
+    bundle = exported[0].folder / "bundle"
+    slowly = SlowModels(Runtime(bundle, check=False).models, clock)
+    runtime = Runtime(bundle, check=False, models=slowly, clock=clock)
     sources = runtime.contents.sources
     runtime.contents.__dict__["sources"] = {name: slow(one, clock, COSTS[name]) for name, one in sources.items()}
     runtime.warm_up()
