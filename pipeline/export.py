@@ -17,7 +17,8 @@ import numpy as np
 
 from commerce.durable import replace_folder, write_atomic
 from pipeline.audit import audit_export, passed
-from pipeline.bundle import BundleSource, write_bundle
+from pipeline.bundle import write_bundle
+from pipeline.bundle_source import BundleSource
 from pipeline.cards.write import CARDS, write_cards
 from pipeline.forgotten import check_bundle, listed, refuse_unfinished
 from pipeline.plain_export import write_plain

@@ -15,7 +15,7 @@ from towers.lenders import Lenders
 from towers.module import TwoTower
 
 if TYPE_CHECKING:
-    from pipeline.bundle import BundleSource
+    from pipeline.bundle_source import BundleSource
 
 GRAPH = "item_tower.onnx"
 

@@ -37,17 +37,17 @@ from learning.tokens import load_tokenizer
 from pipeline import export as sealed
 from pipeline.bundle import (
     VERSIONED,
-    BundleSource,
     bundle_settings,
     write_items,
     write_queries,
     write_rules,
-    write_text_encoder,
 )
+from pipeline.bundle_source import BundleSource
 from pipeline.catalogue import write_catalogue
 from pipeline.encoders import named_encoder
 from pipeline.index import towers_of
 from pipeline.ingest import blocked_ids, coded_items, coded_relations, known_ids, put_aside
+from pipeline.model_files import write_text_encoder
 from pipeline.precision import choose_precisions
 from pipeline.provenance import git_commit, versions
 from pipeline.retrieve import BLENDS, PROTOCOLS, VARIANTS

@@ -23,7 +23,7 @@ from serving.models import GRAPHS, Floats, OnnxModels, UserInputs, user_inputs
 from serving.users import UserFeatures
 
 if TYPE_CHECKING:
-    from pipeline.bundle import BundleSource
+    from pipeline.bundle_source import BundleSource
 
 _AT = 10
 _TEXTS = 200

@@ -13,7 +13,7 @@ from commerce.histories import Histories
 from commerce.records import Requests
 from configs.errors import InputError
 from configs.load import load_config
-from pipeline.bundle import BundleSource
+from pipeline.bundle_source import BundleSource
 from pipeline.forget import forget, forget_user
 from pipeline.forgotten import LIST, check_bundle, listed, records, refuse_unfinished
 from pipeline.run_folder import RunFolder

@@ -22,7 +22,7 @@ KILLED = """
 import os, shutil, signal, sys, traceback
 from pathlib import Path
 
-import pipeline.bundle, pipeline.export, pipeline.run_folder, serving.strings
+import pipeline.export, pipeline.model_files, pipeline.run_folder, serving.strings
 from transformers import AutoConfig, AutoModel  # before the forks, which would each take seconds for it
 from pipeline.api import Run
 from pipeline.run_folder import RunFolder
@@ -37,7 +37,7 @@ for name in ("text_encoder", "user_tower", "reranker"):
     if not (graphs / f"{name}.onnx").exists():
         shutil.copyfile(run.folder / "bundle" / f"{name}.onnx", graphs / f"{name}.onnx")
 # Graphs and golden answers are not what is tested here, and making them takes seconds.
-pipeline.bundle.export_graph = lambda module, path, **_: shutil.copyfile(graphs / path.name, path)
+pipeline.model_files.export_graph = lambda module, path, **_: shutil.copyfile(graphs / path.name, path)
 golden = read_manifest(run.folder / "bundle")["golden"]
 pipeline.export.record = lambda *_: golden
 
@@ -151,7 +151,7 @@ def test_a_key_is_made_once_where_the_environment_has_none(tmp_path, monkeypatch
 def test_a_bundle_may_leave_users_out(exported, shop, monkeypatch):
     made = exported[0].folder / "bundle"
     monkeypatch.setattr(
-        "pipeline.bundle.export_graph", lambda module, path, **_: shutil.copyfile(made / path.name, path)
+        "pipeline.model_files.export_graph", lambda module, path, **_: shutil.copyfile(made / path.name, path)
     )
     config = replace(exported[0].config, export=ExportConfig(include_histories=False))
     root = RunFolder(shop)

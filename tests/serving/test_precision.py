@@ -30,7 +30,9 @@ def small(exported, tmp_path_factory):
     root = RunFolder(folder)
     with pytest.MonkeyPatch.context() as patch:
         made = run.folder / "bundle"
-        patch.setattr("pipeline.bundle.export_graph", lambda module, path, **_: shutil.copyfile(made / path.name, path))
+        patch.setattr(
+            "pipeline.model_files.export_graph", lambda module, path, **_: shutil.copyfile(made / path.name, path)
+        )
         outcome = export(Work(config, root, root.open_temporary("export"), "export", "k"))
     return folder / "bundle", outcome.lines
 
