@@ -39,6 +39,8 @@ def trainer_precision(precision: str, accelerator: str = "auto") -> Literal["bf1
         accelerator: Lightning's name for what is trained on.
     """
     device = "cpu" if accelerator == "cpu" else working_device()
+    if device == "cpu" != accelerator and torch.backends.mps.is_available():
+        device = "mps"  # Lightning trains on an Apple GPU where there is one
     return "bf16-mixed" if number_format(precision, device) == "bf16" else "32-true"
 
 

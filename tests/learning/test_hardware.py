@@ -65,7 +65,13 @@ def test_a_graphics_processor_is_asked_for_its_own_instructions(monkeypatch):
     assert working_device() == "cuda"
     assert trainer_precision("auto") == trainer_precision("auto", "gpu") == "bf16-mixed"
     assert trainer_precision("auto", "cpu") == "32-true"
-    assert number_format("auto", "mps") == "fp32"
+
+
+def test_an_apple_gpu_trains_in_fp32_though_its_processor_has_bf16(monkeypatch):
+    processor(monkeypatch, bf16=True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert trainer_precision("auto") == trainer_precision("auto", "gpu") == "32-true"
+    assert trainer_precision("auto", "cpu") == "bf16-mixed"
 
 
 def test_vectors_of_another_number_format_are_not_taken_for_these(monkeypatch, shop_encoder, tmp_path):
