@@ -239,10 +239,11 @@ def _robustness_command() -> click.Command:
 
 def _robustness(config: str, overrides: tuple[str, ...], strengths: str, requests: int) -> None:
     loaded = _open(config, overrides)
-    from pipeline.robustness import FILE, measure_robustness, parse_strengths, robustness_lines
+    from pipeline.robustness import measure_robustness, parse_strengths, robustness_lines
+    from pipeline.stage import NOISE
 
     found = measure_robustness(loaded, parse_strengths(strengths), requests)
-    click.echo("\n".join([*robustness_lines(found), f"all of it: {Path(loaded.run.folder) / FILE}"]))
+    click.echo("\n".join([*robustness_lines(found), f"all of it: {Path(loaded.run.folder) / NOISE}"]))
 
 
 def _relevance(config: str, overrides: tuple[str, ...]) -> None:

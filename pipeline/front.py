@@ -24,7 +24,7 @@ from configs.errors import InputError
 from configs.schema import Config
 from learning.hardware import working_device
 from pipeline.evaluate import hardware
-from pipeline.front_file import INPUTS, Found, write_front
+from pipeline.front_file import FRONT_FILE, Found, write_front
 from pipeline.front_grid import Asked, Grid, config_of, read_grid
 from pipeline.front_shapes import (
     Bench,
@@ -56,7 +56,7 @@ _STAGES = NAMES[: NAMES.index("retrieve") + 1]
 _MEASURED = Stage(
     "front",
     ("ranking", "text", "evaluate.filter_seen", "evaluate.targets", "prepare.targets", "retrieval.sources", "run.seed"),
-    INPUTS,
+    FRONT_FILE.inputs,
 )
 
 

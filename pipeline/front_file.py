@@ -1,28 +1,22 @@
-"""``front.json``: what ``mercato front`` measured, and whether it is still of the run that it lies in."""
+"""``front.json``: what ``mercato front`` measured."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from commerce.durable import write_atomic
 from commerce.intervals import Interval
-from configs.errors import InputError
+from pipeline.measured_file import MeasuredFile
 from pipeline.run_folder import RunFolder
 from pipeline.stage import FRONT
-from pipeline.stage_key import outputs_digest
 from ranking.cost import Cost
 from ranking.front import BLENDED, Front, Point, Shape
 from ranking.gate import CUT, Verdict
 from ranking.request_cost import RequestCost
 
-FORMAT = 1
-"""Version of the file."""
-INPUTS = ("prepare", "adapt", "embed", "retrieve")
-"""Stages whose files the front is measured on."""
+FRONT_FILE = MeasuredFile(FRONT, 1, ("prepare", "adapt", "embed", "retrieve"), "front")
 
 
 @dataclass(frozen=True)
@@ -49,10 +43,8 @@ def write_front(run: RunFolder, terms: Mapping[str, Any], found: Found) -> dict[
     """
     choice = found.front.choice
     told = {
-        "format": FORMAT,
         "mercato": version("mercato"),
         **terms,
-        "inputs": {name: outputs_digest(run, name) for name in INPUTS},
         "metric": f"ndcg@{CUT}",
         "points": [_point(point, found) for point in found.front.standings],
         "refused": [{**point._asdict(), "minutes": round(cost.minutes, 2)} for point, cost in found.refused.items()],
@@ -60,26 +52,7 @@ def write_front(run: RunFolder, terms: Mapping[str, Any], found: Found) -> dict[
         "choice": None if choice == BLENDED else choice._asdict(),
         "gate": found.verdict.as_json() if found.verdict else None,
     }
-    write_atomic(run.root / FRONT, json.dumps(told, indent=1, ensure_ascii=False))
-    return told
-
-
-def read_front(run: RunFolder) -> tuple[dict[str, Any], bool] | None:
-    """Return what the file holds, and whether it was measured on the run's files as they are; None without a file.
-
-    Raises:
-        InputError: if the file is of another format.
-    """
-    path = run.root / FRONT
-    if not path.is_file():
-        return None
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if found.get("format") != FORMAT:
-        raise InputError(
-            f"{path} has format {found.get('format')!r}, and {FORMAT} is read; run `mercato front CONFIG` again, or "
-            "remove the file"
-        )
-    return found, found["inputs"] == {name: outputs_digest(run, name) for name in INPUTS}
+    return FRONT_FILE.write(run, told)
 
 
 def _point(point: Point, found: Found) -> dict[str, Any]:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from commerce.columns import NO_QUERY
-from commerce.durable import write_atomic
 from commerce.intervals import bootstrap, paired
 from commerce.metrics import Relevant, find, ndcg
 from commerce.noise import KINDS, noised
@@ -30,6 +29,7 @@ from pipeline.asked import WINDOW, choose
 from pipeline.evaluate import hardware
 from pipeline.ranking_inputs import RankingInputs
 from pipeline.resampling import resampling
+from pipeline.robustness_file import ROBUSTNESS
 from pipeline.run_folder import RunFolder
 from ranking.batches import Examples
 from ranking.fusion import fuse, reorder
@@ -38,9 +38,6 @@ from ranking.lists import Lists
 from ranking.module import Ranker
 from ranking.rerank import score_lists
 
-FORMAT = 1
-"""Version of ``robustness.json``."""
-FILE = "robustness.json"
 WHERE = {"queries": (True, False), "products": (False, True), "both": (True, True)}
 """What is noised -> (queries, products' texts)."""
 
@@ -151,7 +148,6 @@ def measure_robustness(config: Config, strengths: Sequence[float], most: int) ->
                     rows.append({"noise": kind, "strength": strength, "where": where, **apart})
     options = {"resamples": config.evaluate.bootstrap, "confidence": config.evaluate.confidence, "over": "users"}
     told = {
-        "format": FORMAT,
         "cut": CUT,
         "requests": len(users),
         "with_query": int(asked.sum()),
@@ -162,8 +158,7 @@ def measure_robustness(config: Config, strengths: Sequence[float], most: int) ->
         "clean": _interval(config, clean, users),
         "rows": rows,
     }
-    write_atomic(run.root / FILE, json.dumps(told, indent=1, ensure_ascii=False))
-    return told
+    return ROBUSTNESS.write(run, told)
 
 
 def robustness_lines(found: dict[str, Any]) -> list[str]:

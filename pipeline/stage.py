@@ -177,6 +177,8 @@ ITEM_STAGES = tuple(
 """Stages of a shop without a log."""
 FRONT = "front.json"
 """In the run folder's root, where ``mercato front`` measured rerankers."""
+NOISE = "robustness.json"
+"""Likewise, where ``mercato robustness`` tried noise."""
 SHARED = ("train-towers", "embed")
 """Stages that several ranks work on together."""
 TEACHING = ("train-towers", "embed", "index", "retrieve", "train-ranker")

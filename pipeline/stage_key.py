@@ -16,7 +16,7 @@ from typing import Any
 from configs.errors import InputError
 from configs.schema import Config, DataConfig
 from pipeline.run_folder import FORMAT, RunFolder, sha256
-from pipeline.stage import FRONT, TEACHING, Stage
+from pipeline.stage import FRONT, NOISE, TEACHING, Stage
 
 _WHERE = {"towers": ("accelerator", "devices", "nodes", "strategy")}
 """Settings that say where a stage runs and not what comes out: a training may go on with more ranks, or fewer."""
@@ -37,8 +37,8 @@ def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
         facts["users_key"], facts["opt_out"] = _users_key(config), _opted_out(config)
     if stage.name == "evaluate":
         facts["users_key"] = _users_key(config)
-        front = run.root / FRONT  # the report draws it
-        facts |= {"front": sha256(front)} if front.is_file() else {}
+        drawn = [run.root / name for name in (FRONT, NOISE)]  # the report draws them
+        facts |= {path.stem: sha256(path) for path in drawn if path.is_file()}
     if stage.name == "train-towers" and config.towers.teacher:
         teacher = RunFolder(Path(config.towers.teacher))
         facts["teacher"] = {name: outputs_digest(teacher, name) for name in TEACHING}

@@ -26,6 +26,7 @@ from pipeline.report.index_choice import IndexChoice, read_index_choice
 from pipeline.report.look import Style, styles
 from pipeline.report.page import render
 from pipeline.report.ranker_choice import RankerChoice, read_ranker_choice
+from pipeline.report.under_noise import UnderNoise, read_noise
 from pipeline.run_folder import RunFolder
 from pipeline.tables import cut_off, rule
 
@@ -87,6 +88,8 @@ class Report:
     index: IndexChoice | None
     reranker: RankerChoice | None
     """Among rerankers, where ``mercato front`` measured some."""
+    noise: UnderNoise | None
+    """What noise in texts costs, where ``mercato robustness`` tried some."""
 
 
 def write_report(run: RunFolder, evaluated: Path, seed: int) -> Path:
@@ -126,6 +129,7 @@ def compose(run: RunFolder, evaluated: Path, seed: int) -> Report:
         training=curves,
         index=read_index_choice(run),
         reranker=read_ranker_choice(run),
+        noise=read_noise(run),
     )
 
 

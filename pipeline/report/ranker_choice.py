@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as ConsoleTable
 
-from pipeline.front_file import read_front
+from pipeline.front_file import FRONT_FILE
 from pipeline.report.figure import Figure, Table, make_figure
 from pipeline.report.headline import Estimate
 from pipeline.report.look import FAINT, Style
@@ -41,7 +41,7 @@ class RankerChoice:
 
 def read_ranker_choice(run: RunFolder) -> RankerChoice | None:
     """Return what ``front.json`` tells; None where no front was measured."""
-    read = read_front(run)
+    read = FRONT_FILE.read(run)
     if read is None:
         return None
     found, current = read

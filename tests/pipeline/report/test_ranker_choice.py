@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.front_file import FORMAT, INPUTS
+from pipeline.front_file import FRONT_FILE
 from pipeline.report.compose import write_report
 from pipeline.report.ranker_choice import findings, front_lines, read_ranker_choice
 from pipeline.run_folder import RunFolder
@@ -24,7 +24,8 @@ def point(attention, layers, depth, ndcg, minus, cost, **more):
 
 CHOICE = {"attention": "context_once", "layers": 2, "depth": 20}
 FRONT = {
-    "format": FORMAT, "mercato": "0", "dataset": "a shop <b>", "protocol": "main", "filter_seen": False, "settings": {},
+    "format": FRONT_FILE.format, "mercato": "0", "dataset": "a shop <b>", "protocol": "main", "settings": {},
+    "filter_seen": False,
     "lists": "ranker window: 9 requests, 7 trained on", "requests": 300, "users": 250, "seed": 0,
     "intervals": {"confidence": 0.95, "resamples": 1000}, "hardware": "a laptop", "threads": 1, "device": "cpu",
     "timed": {"requests": 10, "rounds": 5, "precision": "fp32"}, "compared_by": "processor_ms", "max_minutes": 10.0,
@@ -67,7 +68,7 @@ def test_the_console_shows_every_point_by_cost_and_what_was_not_measured():
 
 def test_the_figure_shows_the_difference_from_the_best_over_the_cost(tmp_path):
     (tmp_path / "front.json").write_text(json.dumps(FRONT))
-    for name in INPUTS:
+    for name in FRONT_FILE.inputs:
         (tmp_path / name).mkdir()
     figure = read_ranker_choice(RunFolder(tmp_path)).figure
     plot = json.loads(str(figure.plot))
@@ -87,7 +88,7 @@ def test_the_page_shows_it_and_says_when_it_is_out_of_date(tiny_run, tmp_path, c
     for path in run.folder.iterdir():
         if path.name not in ("report.html", "front.json"):
             (tmp_path / path.name).symlink_to(path)
-    inputs = {name: outputs_digest(RunFolder(tmp_path), name) for name in INPUTS} if current else {}
+    inputs = {name: outputs_digest(RunFolder(tmp_path), name) for name in FRONT_FILE.inputs} if current else {}
     (tmp_path / "front.json").write_text(json.dumps({**FRONT, "inputs": inputs}))
     page = write_report(RunFolder(tmp_path), tmp_path / "evaluate", seed=0).read_text()
     assert 'href="#ranker-choice"' in page
