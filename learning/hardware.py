@@ -1,7 +1,7 @@
 """What the hardware offers: where models work, and whether matrices are multiplied in bfloat16 or in float32.
 
-A processor without instructions for bfloat16 still runs it, by converting every number: MiniLM-L6 trains eight times
-slower in it than in float32 on one that has AVX2 alone. So ``auto`` asks the hardware.
+A processor without instructions for bfloat16 still runs it, by converting every number: MiniLM-L6 reads eight times
+slower in it than in float32 on one that has AVX2 alone (benchmarks/encoding). So ``auto`` asks the hardware.
 """
 
 from __future__ import annotations
