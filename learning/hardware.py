@@ -6,14 +6,36 @@ slower in it than in float32 on one that has AVX2 alone (benchmarks/encoding). S
 
 from __future__ import annotations
 
+import os
+import platform
 import warnings
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 _PROCESSOR_HAS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 """Names of what a processor can do (x86, then ARM), any of which multiplies matrices of bfloat16."""
+
+
+def machine() -> str:
+    """Say what numbers were made on: processor, cores in use, memory, graphics processors, and what ``auto`` takes."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    graphics = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+    known = [
+        name,
+        f"{cores} cores",
+        f"{memory:.0f} GB",
+        *(f"{graphics.count(one)} x {one}" for one in dict.fromkeys(graphics)),
+    ]
+    return f"{', '.join(known)}; precision auto: {number_format('auto', working_device())}"
 
 
 def working_device() -> str:

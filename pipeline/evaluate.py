@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +19,7 @@ from commerce.intent_measures import intent_block, last_actions, plain_rules
 from commerce.metrics import Relevant
 from commerce.records import Requests, read_ranked, write_ranked
 from commerce.sanity import nearly_solved
+from learning.hardware import machine
 from pipeline.asked import WINDOW, choose
 from pipeline.asking import Shop
 from pipeline.baselines import oracle_intents, rank_baselines, rank_oracle
@@ -119,7 +118,7 @@ def measure(work: Work, filter_seen: bool, shipped: Path, rankings: Path) -> dic
             "resamples": config.evaluate.bootstrap,
             "over": "users",
         },
-        "hardware": hardware(),
+        "hardware": machine(),
         "systems": systems,
         "paired": paired,
         "segments": parts,
@@ -262,15 +261,3 @@ def _repeat_rule(filter_seen: bool, dropped: int, whole: int) -> str:
         "left out: items the user had before are in no list and do not count; "
         f"{dropped:,} of {whole:,} requests had no others and were dropped"
     )
-
-
-def hardware() -> str:
-    """Say what the numbers were made on: processor, cores in use, memory."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        name = models[0] if models else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{name}, {cores} cores, {memory:.0f} GB"

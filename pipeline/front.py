@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from commerce.durable import write_atomic
 from configs.errors import InputError
 from configs.schema import Config
-from learning.hardware import working_device
-from pipeline.evaluate import hardware
+from learning.hardware import machine, working_device
 from pipeline.front_file import FRONT_FILE, Found, write_front
 from pipeline.front_grid import Asked, Grid, config_of, read_grid
 from pipeline.front_shapes import (
@@ -177,9 +176,9 @@ def _qualities(bench: Bench, points: Sequence[Point]) -> tuple[dict[Point, float
 
 def _request_costs(bench: Bench, points: Sequence[Point], say: Callable[[str], None]) -> dict[Point, RequestCost]:
     """Time each point, all in turn in every round; what was timed on this very machine is not timed again."""
-    note, machine = bench.folder / "request_cost.json", f"{hardware()}, {torch.get_num_threads()} threads"
+    note, timed_on = bench.folder / "request_cost.json", f"{machine()}, {torch.get_num_threads()} threads"
     known = json.loads(note.read_text()) if note.is_file() else {}
-    if known.get("machine") == machine and {"-".join(map(str, point)) for point in points} <= set(known["costs"]):
+    if known.get("machine") == timed_on and {"-".join(map(str, point)) for point in points} <= set(known["costs"]):
         return {point: RequestCost(**known["costs"]["-".join(map(str, point))]) for point in points}
     rows = _timed_rows(bench)
     say(f"timing {len(points)} points on {len(rows)} requests, one by one, {ROUNDS} rounds")
@@ -194,7 +193,7 @@ def _request_costs(bench: Bench, points: Sequence[Point], say: Callable[[str], N
                 )
     costs = {point: median_cost(found) for point, found in rounds.items()}
     told = {"-".join(map(str, point)): asdict(cost) for point, cost in costs.items()}
-    write_atomic(note, json.dumps({"machine": machine, "costs": told}))
+    write_atomic(note, json.dumps({"machine": timed_on, "costs": told}))
     return costs
 
 
@@ -232,7 +231,7 @@ def _terms(bench: Bench) -> dict[str, Any]:
         "users": len(np.unique(bench.requests.user)),
         "seed": config.run.seed,
         "intervals": {"confidence": config.evaluate.confidence, "resamples": config.evaluate.bootstrap},
-        "hardware": hardware(),
+        "hardware": machine(),
         "threads": torch.get_num_threads(),
         "device": device,
         "timed": {"requests": len(_timed_rows(bench)), "rounds": ROUNDS, "precision": "fp32"},

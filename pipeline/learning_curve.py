@@ -25,8 +25,8 @@ from commerce.metrics import find
 from commerce.significance import enough_draws
 from configs.errors import InputError
 from configs.schema import Config
+from learning.hardware import machine
 from pipeline.asked import Evaluated
-from pipeline.evaluate import hardware
 from pipeline.report.learning_curve import render_curve
 from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
@@ -160,7 +160,7 @@ def _as_json(config: Config, points: Sequence[Point]) -> dict[str, Any]:
         "format": FORMAT,
         **{name: metrics[name] for name in _TERMS},
         "k": k,
-        "hardware": hardware(),
+        "hardware": machine(),
         "points": rows,
         "growth": [
             {

@@ -24,8 +24,8 @@ from commerce.significance import enough_draws
 from configs.errors import InputError
 from configs.reads import RANKER_READS, TOWER_READS
 from configs.schema import Config
+from learning.hardware import machine
 from pipeline.asked import WINDOW
-from pipeline.evaluate import hardware
 from pipeline.part_differences import INTENTS, Measured, Sampling, differences, measures
 from pipeline.report.parts import render_parts
 from pipeline.run_folder import RunFolder
@@ -272,7 +272,7 @@ def _as_json(
         **{name: metrics[name] for name in _TERMS},
         "k": k,
         "seeds": list(seeds),
-        "hardware": hardware(),
+        "hardware": machine(),
         "reranked": [measured.reranked for measured in whole],
         "left_out": list(left_out),
         "rows": [_row(part, one, confidence) for (part, _), one in zip(found, family, strict=True)],

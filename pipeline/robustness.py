@@ -24,9 +24,8 @@ from commerce.noise import KINDS, noised
 from commerce.records import Requests
 from configs.errors import InputError
 from configs.schema import Config
-from learning.hardware import working_device
+from learning.hardware import machine, working_device
 from pipeline.asked import WINDOW, choose
-from pipeline.evaluate import hardware
 from pipeline.ranking_inputs import RankingInputs
 from pipeline.resampling import resampling
 from pipeline.robustness_file import ROBUSTNESS
@@ -154,7 +153,7 @@ def measure_robustness(config: Config, strengths: Sequence[float], most: int) ->
         "depth": config.ranking.depth,
         "seed": config.run.seed,
         "intervals": options,
-        "hardware": hardware(),
+        "hardware": machine(),
         "clean": _interval(config, clean, users),
         "rows": rows,
     }

@@ -22,8 +22,8 @@ from commerce.intervals import bootstrap, paired
 from commerce.metrics import Relevant, find, ndcg
 from commerce.records import Requests
 from configs.schema import Config
+from learning.hardware import machine
 from pipeline.asked import WINDOW, Evaluated
-from pipeline.evaluate import hardware
 from pipeline.ranking_inputs import relevant_of, without_seen
 from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
@@ -76,7 +76,7 @@ def teach(config: Config, control: bool, say: Callable[[str], None]) -> dict[str
                 config, home, _run(_pupil(config, CONTROL, 0.0), home, _TO_TOWERS, say), "refined without a teacher"
             )
         gates = {name: _gate(one) for name, one in (("before", home), ("taught", run))}
-        found |= {"cut": CUT, "seed": config.run.seed, "hardware": hardware(), "gains": rows, "gates": gates}
+        found |= {"cut": CUT, "seed": config.run.seed, "hardware": machine(), "gains": rows, "gates": gates}
     write_atomic(home.root / FILE, json.dumps(found, indent=1, ensure_ascii=False))
     return found
 

@@ -19,9 +19,9 @@ import numpy as np
 from commerce.metrics import Relevant
 from commerce.records import Requests, read_ranked
 from configs.load import load_config
+from learning.hardware import machine
 from pipeline.asked import whole_users
 from pipeline.asking import Shop
-from pipeline.evaluate import hardware
 from pipeline.rule_prices import rule_prices
 from pipeline.run_folder import RunFolder
 from pipeline.shop_rules import arrange_lists, read_rules
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ids = shop_ids(run)
     users = len(np.unique(requests.user))
     print(f"{config.run.folder}: {len(requests):,} requests of {users:,} users, seed {config.run.seed}")
-    print(f"mercato {version('mercato')}; {hardware()}")
+    print(f"mercato {version('mercato')}; {machine()}")
     print("| rule | NDCG@10, difference | variety | parity |\n|---|---|---|---|")
     for name, asked in grid(ids, [given.group], np.random.default_rng(config.run.seed)):
         for setting in ("diversity", "per_category", "pinned", "boosted", "suppressed", "floors"):

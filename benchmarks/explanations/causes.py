@@ -28,7 +28,7 @@ from tqdm import tqdm
 from commerce.columns import ACTION_CODES, NO_QUERY
 from commerce.intervals import bootstrap
 from commerce.records import Requests
-from pipeline.evaluate import hardware
+from learning.hardware import machine
 from serving.evidence import AGAIN, GOES_WITH, KINDS, QUERY, SHORTLIST, TASTE
 from serving.explain import explain
 from serving.reason_words import POPULAR
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="also write the cases here")
     given = parser.parse_args(arguments)
     cases = explained(given.run, given.window, given.cases, given.seed)
-    print(f"{given.run}, window {given.window}, seed {given.seed}; mercato {version('mercato')}; {hardware()}")
+    print(f"{given.run}, window {given.window}, seed {given.seed}; mercato {version('mercato')}; {machine()}")
     print("\n".join(told(cases, given.seed)))
     if given.json:
         given.json.write_text(json.dumps([vars(case) for case in cases], indent=1))

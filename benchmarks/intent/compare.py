@@ -26,8 +26,8 @@ from commerce.intent_measures import (
     plain_rules,
 )
 from commerce.session_statistics import STATISTICS
+from learning.hardware import machine
 from pipeline.baselines import open_oracle
-from pipeline.evaluate import hardware
 
 _GROUPS = {
     "of this session": lambda name: "this session" in name or name.startswith("minutes"),
@@ -77,7 +77,7 @@ def main() -> None:
         "ablation": ablation(read),
         "position": positions(shop, head, boosting, test, within),
         "asked": by_query(systems, test),
-        "hardware": hardware(),
+        "hardware": machine(),
         "versions": {name: version(name) for name in ("torch", "scikit-learn", "numpy")},
         "moments": {name: len(one.moments) for name, one in read.items()},
     }

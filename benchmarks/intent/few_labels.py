@@ -19,7 +19,7 @@ from reading import Read, Shop, boosted, chances, fitted
 from commerce.histories import Histories
 from commerce.intent_measures import intent_differences, intent_measures
 from commerce.splits import ends_before
-from pipeline.evaluate import hardware
+from learning.hardware import machine
 from towers.module import TwoTower
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     found = {}
     for share in map(float, given.shares.split(",")):
         found[str(share)] = at_share(share, read, histories, given.draws, seed)
-    print(hardware())
+    print(machine())
     if given.out:
         given.out.write_text(json.dumps(found, indent=1))
 

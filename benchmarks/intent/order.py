@@ -26,10 +26,10 @@ from commerce.intervals import bootstrap, paired
 from commerce.metrics import Relevant, find, ndcg
 from commerce.records import Requests, read_ranked
 from configs.reads import RANKER_READS
+from learning.hardware import machine
 from pipeline.api import Run
 from pipeline.asking import Shop
 from pipeline.baselines import open_oracle
-from pipeline.evaluate import hardware
 from pipeline.run_folder import RunFolder
 from pipeline.stage import NAMES
 from pipeline.takeover import take_over
@@ -67,7 +67,7 @@ def main() -> None:
         "overrides": told.overrides,
         "ndcg@10": rows,
         "gate": {name: _gate(run) for name, run in (("with", whole), ("without", less))},
-        "hardware": hardware(),
+        "hardware": machine(),
         "versions": {name: version(name) for name in ("mercato", "torch", "transformers", "numpy")},
     }
     (whole.folder / "intent-order.json").write_text(json.dumps(result, indent=1))

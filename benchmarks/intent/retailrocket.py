@@ -27,7 +27,7 @@ from commerce.intent import IntentRules, fetch_labels, history_events, label_mom
 from commerce.intent_measures import intent_block, last_actions, plain_rules
 from commerce.intent_moments import IntentMoments, moments_within
 from commerce.session_statistics import LoggedSessions, SessionFacts
-from pipeline.evaluate import hardware
+from learning.hardware import machine
 
 _FILE = "retail_beh.train.inter"
 _CODES = 4
@@ -49,7 +49,7 @@ def main() -> None:
     found = {}
     for bought in map(int, given.codes.split(",")):
         found[str(bought)] = with_code(sessions, bought, test, given.moments, given.seed)
-    print(hardware())
+    print(machine())
     if given.out:
         given.out.write_text(json.dumps(found, indent=1))
 

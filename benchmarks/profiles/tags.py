@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from configs.load import load_config
-from pipeline.evaluate import hardware
+from learning.hardware import machine
 from pipeline.limits import limit_process
 from pipeline.profiles import Source
 from pipeline.provenance import git_commit
@@ -26,7 +26,7 @@ def main() -> None:
         source = Source.open(Path(config.run.folder), (), halflife)
         print(f"half-life {halflife:g} days")
         print("\n".join(tag_lines(evaluate_tags(source))))
-    print(f"seed {config.run.seed}; {hardware()}; commit {git_commit()}")
+    print(f"seed {config.run.seed}; {machine()}; commit {git_commit()}")
 
 
 if __name__ == "__main__":

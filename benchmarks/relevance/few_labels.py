@@ -27,7 +27,7 @@ from commerce.intervals import bootstrap, paired
 from commerce.pairs import Pairs
 from configs.load import load_config
 from configs.schema import Config
-from pipeline.evaluate import hardware
+from learning.hardware import machine
 from pipeline.limits import limit_process
 from pipeline.provenance import versions
 from pipeline.relevance.parts import part_of
@@ -52,7 +52,7 @@ def main() -> None:
         "config": told.config,
         "overrides": told.overrides,
         "folds": told.folds,
-        "hardware": hardware(),
+        "hardware": machine(),
         "versions": versions("mercato", "torch", "scikit-learn"),
         "rows": rows,
         "smallest share at which pretrained is above both": min(won, default=None),

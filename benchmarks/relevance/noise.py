@@ -31,8 +31,8 @@ from commerce.pairs import Pairs, fold_numbers
 from configs.load import load_config
 from configs.schema import Config, TextConfig
 from learning.encoder_folder import open_encoder
+from learning.hardware import machine
 from learning.language_model import load_text_encoder
-from pipeline.evaluate import hardware
 from pipeline.limits import limit_process
 from pipeline.provenance import versions
 from pipeline.relevance.answers import Products, folder_answers
@@ -78,7 +78,7 @@ def main() -> None:
         "queries": len(lists),
         "clean": {name: bootstrap(clean[name], lists.queries, **options).as_dict() for name in SYSTEMS},
         "rows": rows,
-        "hardware": hardware(),
+        "hardware": machine(),
         "versions": versions("mercato", "torch", "transformers"),
     }
     print("as texts are: " + ", ".join(f"{name} {one['value']:.4f}" for name, one in found["clean"].items()))

@@ -21,10 +21,10 @@ from commerce.differences import find_differences
 from commerce.histories import Histories
 from commerce.metrics import RANKED, Found, find
 from commerce.records import Requests
+from learning.hardware import machine
 from pipeline.api import Run
 from pipeline.asked import Chosen, choose
 from pipeline.asking import Shop
-from pipeline.evaluate import hardware
 from pipeline.run_folder import RunFolder
 from pipeline.systems import Terms, rank_vectors
 
@@ -66,7 +66,7 @@ def main() -> None:
         "runs": values,
         "mean": means,
         "deviation": spread,
-        "hardware": hardware(),
+        "hardware": machine(),
         "versions": {name: version(name) for name in ("mercato", "torch", "lightning", "transformers", "numpy")},
     }
     (told.folder / "quality.json").write_text(json.dumps(result, indent=1))

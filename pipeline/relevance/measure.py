@@ -21,7 +21,7 @@ from commerce.graded import classify, fit_cuts, grade_levels, graded_lists, macr
 from commerce.intervals import Resampling, bootstrap_columns, paired
 from commerce.pairs import Pairs, fold_numbers
 from commerce.significance import enough_draws, holm, randomisation_test, verdict
-from pipeline.evaluate import hardware
+from learning.hardware import machine
 from pipeline.provenance import versions
 from pipeline.relevance.parts import SCORES, part_of
 from pipeline.relevance.stages import BASELINES, PAIRS, cross_name, tower_name
@@ -171,7 +171,7 @@ def _as_json(work: Work, pairs: Pairs, folds: list[int], measured: Measured) -> 
         "start": config.relevance.start,
         "seed": config.run.seed,
         "intervals": {"confidence": settings.confidence, "resamples": settings.bootstrap, "over": "queries"},
-        "hardware": hardware(),
+        "hardware": machine(),
         "versions": versions("mercato", "torch", "transformers", "bm25s"),
         "systems": systems,
         "paired": differences,

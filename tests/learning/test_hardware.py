@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import torch
 from learning import hardware
 from learning.encode import open_cache
 from learning.encoder_folder import open_encoder
-from learning.hardware import autocast, number_format, trainer_precision, working_device
+from learning.hardware import autocast, machine, number_format, trainer_precision, working_device
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +83,13 @@ def test_vectors_of_another_number_format_are_not_taken_for_these(monkeypatch, s
     plain = open_cache(folder, text).table_file(["red shoe"])
     processor(monkeypatch, avx512_bf16=True)
     assert open_cache(folder, text).table_file(["red shoe"]) != plain
+
+
+def test_the_machine_is_told_with_its_graphics_processors_and_what_auto_takes(monkeypatch):
+    processor(monkeypatch, avx2=True)
+    assert re.search(r", \d+ cores, \d+ GB; precision auto: fp32$", machine())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda place: ["A", "B", "A"][place])
+    assert machine().endswith(" GB, 2 x A, 1 x B; precision auto: bf16")
