@@ -8,7 +8,6 @@ graph ships in int8 only where it is ``export.int8_speedup`` times as fast, one 
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -19,10 +18,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from commerce.intervals import paired
 from configs.schema import ExportConfig
+from learning.eight_bits import quantise
 from pipeline.precision_trials import Trial, trials
 from serving.models import GRAPHS, Floats, Models, OnnxModels, UserInputs
 
@@ -89,17 +88,6 @@ def _measured(folder: Path, models: dict[str, Any], source: Any, parts: Sequence
             if choices[part].precision == "int8":
                 shutil.copyfile(small / GRAPHS[part], folder / GRAPHS[part])
     return choices
-
-
-def quantise(graph: Path, target: Path) -> None:
-    """Write a graph with its weights in int8, one scale a channel."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it advises a preparation that the exporter has done
-    try:
-        quantize_dynamic(graph, target, per_channel=True, weight_type=QuantType.QInt8)
-    finally:
-        logger.setLevel(level)
 
 
 def measure(trial: Trial, seed: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A plain pair scorer as an ONNX graph over packed pairs, in float32 or with eight-bit weights.
 
 The graph computes what ``PairCrossEncoder`` does, without a padded token in its linear layers: where each token stands
-is an input. In eight bits (``quantize_dynamic``: weights per channel, activations by the range of each call) the
-linear layers are integers, which processors with VNNI or AMX multiply several times as fast; scores then differ.
+is an input. In eight bits (``learning.eight_bits``) the linear layers are integers, which processors with VNNI or AMX
+multiply several times as fast; scores then differ.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from learning.eight_bits import quantise
 from learning.encode import token_batches
 from ranking.full_attention import PairCrossEncoder, pair_lengths
 from ranking.pairs import PairJoin, Tokens
@@ -75,9 +76,7 @@ def export_pairs(model: PairCrossEncoder, path: Path, *, int8: bool) -> None:
             verbose=False,
         )
     if int8:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-
-        quantize_dynamic(path, path, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"])
+        quantise(path, path, ["MatMul"])
 
 
 class PairGraph:

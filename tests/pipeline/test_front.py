@@ -8,7 +8,7 @@ import pytest
 from configs.errors import InputError
 from pipeline import front as module
 from pipeline.front import measure_front
-from pipeline.front_file import read_front
+from pipeline.front_file import FRONT_FILE
 from pipeline.front_grid import Asked, config_of, read_grid
 from pipeline.front_shapes import Bench, point_costs
 from pipeline.ranking_inputs import RankingInputs
@@ -200,13 +200,13 @@ def test_flags_are_read_in_order():
 def test_a_front_of_other_files_is_marked_as_such(measured, planted, tmp_path):
     run = beside(planted, tmp_path)
     (tmp_path / "front.json").write_text(json.dumps(measured[0]))
-    assert read_front(run)[1]
+    assert FRONT_FILE.read(run)[1]
     assert read_ranker_choice(run).current
     (tmp_path / "front.json").write_text(json.dumps({**measured[0], "inputs": {}}))
     assert not read_ranker_choice(run).current
     (tmp_path / "front.json").write_text(json.dumps({**measured[0], "format": 0}))
     with pytest.raises(InputError, match="has format 0"):
-        read_front(run)
+        FRONT_FILE.read(run)
     (tmp_path / "front.json").unlink()
     assert read_ranker_choice(run) is None
 

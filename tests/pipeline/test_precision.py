@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from configs.schema import ExportConfig
-from pipeline.graphs import export_graph, run_graph
-from pipeline.precision import Shipped, decide, measure, quantise, seconds_each, told
+from pipeline.precision import Shipped, decide, measure, seconds_each, told
 from pipeline.precision_trials import Trial
 
 RULE = ExportConfig()
@@ -71,33 +68,6 @@ def test_what_is_measured_is_paired_by_request_and_resampled_by_user(monkeypatch
     assert found["difference"]["low"] < -0.25 < found["difference"]["high"] <= 0
     assert found["overlap@10"] == 0.9
     assert "measure" not in measure(Trial("text", calls, np.ones(1), {}), seed=0)
-
-
-class Layer(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.linear = nn.Linear(64, 256)
-
-    def forward(self, x):
-        return self.linear(x)
-
-
-def test_an_int8_graph_is_a_quarter_of_the_size_and_nearly_the_same(tmp_path):
-    inputs = {"x": torch.randn(3, 64)}
-    export_graph(
-        Layer(),
-        tmp_path / "fp32.onnx",
-        example={"x": torch.randn(2, 64)},
-        check=inputs,
-        outputs=["y"],
-        free={"x": {0: "rows"}},
-    )
-    quantise(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
-    sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("fp32", "int8")]
-    assert sizes[1] < 0.4 * sizes[0]
-    one, other = (run_graph(tmp_path / f"{name}.onnx", inputs)[0] for name in ("fp32", "int8"))
-    assert 0 < np.abs(one - other).max() < 0.05
 
 
 def test_calls_are_told_apart_by_the_time_they_take():
