@@ -55,7 +55,7 @@ def reranked(
             intent=heard.named,
             profile=heard.profile,
         )
-        features = _features(contents, trace, depth)
+        features = features_read(contents, trace, depth)
     items = trace.items[:depth]
     read = read_in_time(lambda part: models.score(context, items[part], features[part], heard.intent), depth, pace)
     if not len(read):
@@ -67,8 +67,8 @@ def reranked(
     return replace(trace, items=one[0], scores=other[0], context=context, reranked=len(read))
 
 
-def _features(contents: Contents, trace: Trace, depth: int) -> NDArray[np.float32]:
-    """Return the numeric features of the first ``depth`` candidates as the reranker reads them."""
+def features_read(contents: Contents, trace: Trace, depth: int) -> NDArray[np.float32]:
+    """Return the numbers that the reranker reads of the first ``depth`` candidates, ``[depth, features]``."""
     found = trace.found
     candidates = Candidates(
         found.items[0, :depth],

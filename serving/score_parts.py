@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from commerce.state import Candidates, candidate_features
 from retrieval.blending import blend_name, reciprocal_ranks
 from serving.reason_words import SOURCES, feature_words
+from serving.reranking import features_read
 
 if TYPE_CHECKING:
     from serving.requests import Request
@@ -62,22 +62,12 @@ def _of_sources(runtime: Runtime, request: Request, trace: Trace) -> NDArray[np.
 
 def _of_features(runtime: Runtime, trace: Trace, place: int, weight: float) -> list[Part]:
     """Return what each feature, and the words, add to the score of the candidate at ``place``."""
-    depth, found = trace.reranked, trace.found
-    candidates = Candidates(
-        found.items[0, :depth],
-        found.scores[0, :depth],
-        found.ranks[0, :depth],
-        found.source_scores[0, :depth],
-        np.arange(depth, dtype=np.int32),
-    )
-    features = candidate_features(
-        trace.visible.events, trace.moment, trace.vector, candidates, runtime.contents.item_facts
-    )
-    read = runtime.models.score(trace.context, candidates.item, features, trace.intents)
+    items, features = trace.found.items[0, : trace.reranked], features_read(runtime.contents, trace, trace.reranked)
+    read = runtime.models.score(trace.context, items, features, trace.intents)
     scale = weight / _spread(read)
     changed = np.tile(features[place], (features.shape[1], 1))
     np.fill_diagonal(changed, features.mean(axis=0))
-    same = np.full(len(changed), candidates.item[place], dtype=np.int32)
+    same = np.full(len(changed), items[place], dtype=np.int32)
     losses = read[place] - runtime.models.score(trace.context, same, changed, trace.intents)
     wordless = runtime.models.score("", same[:1], features[place : place + 1], trace.intents)
     names = runtime.manifest["models"]["reranker"]["features"]
