@@ -46,7 +46,7 @@ def reranked(
         return trace
     depth = min(len(trace.items), depth)
     with pace.step(FEATURES):
-        heard = Heard.of(contents.reranker_reads, trace.intents, trace.visible.profile)
+        heard = heard_by_reranker(contents, trace)
         context = context_text(
             tellable(trace.visible.events, contents.sensitive_items),
             contents.item_texts,
@@ -65,6 +65,11 @@ def reranked(
     fused = fuse(read[None], kept[:, : len(read)], whole, weight)
     one, other = reorder(trace.items[None], kept, fused)
     return replace(trace, items=one[0], scores=other[0], context=context, reranked=len(read))
+
+
+def heard_by_reranker(contents: Contents, trace: Trace) -> Heard:
+    """Return what the reranker is told of who asks, which may be less than is known of a request."""
+    return Heard.of(contents.reranker_reads, trace.intents, trace.visible.profile)
 
 
 def features_read(contents: Contents, trace: Trace, depth: int) -> NDArray[np.float32]:

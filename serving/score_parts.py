@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from retrieval.blending import blend_name, reciprocal_ranks
 from serving.reason_words import SOURCES, feature_words
-from serving.reranking import features_read
+from serving.reranking import features_read, heard_by_reranker
 
 if TYPE_CHECKING:
     from serving.requests import Request
@@ -63,13 +63,14 @@ def _of_sources(runtime: Runtime, request: Request, trace: Trace) -> NDArray[np.
 def _of_features(runtime: Runtime, trace: Trace, place: int, weight: float) -> list[Part]:
     """Return what each feature, and the words, add to the score of the candidate at ``place``."""
     items, features = trace.found.items[0, : trace.reranked], features_read(runtime.contents, trace, trace.reranked)
-    read = runtime.models.score(trace.context, items, features, trace.intents)
+    intents = heard_by_reranker(runtime.contents, trace).intent
+    read = runtime.models.score(trace.context, items, features, intents)
     scale = weight / _spread(read)
     changed = np.tile(features[place], (features.shape[1], 1))
     np.fill_diagonal(changed, features.mean(axis=0))
     same = np.full(len(changed), items[place], dtype=np.int32)
-    losses = read[place] - runtime.models.score(trace.context, same, changed, trace.intents)
-    wordless = runtime.models.score("", same[:1], features[place : place + 1], trace.intents)
+    losses = read[place] - runtime.models.score(trace.context, same, changed, intents)
+    wordless = runtime.models.score("", same[:1], features[place : place + 1], intents)
     names = runtime.manifest["models"]["reranker"]["features"]
     parts = [Part(feature_words(name), float(loss) * scale) for name, loss in zip(names, losses, strict=True)]
     return [*parts, Part("how its text fits the request's words", float(read[place] - wordless[0]) * scale)]

@@ -76,6 +76,16 @@ def test_features_are_told_where_the_reranker_read_the_item(runtime, asked):
     assert all(part.words.startswith("found: ") for part in score_parts(runtime, asked, trace, last))
 
 
+def test_a_reranker_that_reads_no_intent_owes_nothing_to_it(exported, asked):
+    runtime = Runtime(exported[0].folder / "bundle")
+    trace = runtime.trace(asked)
+    other = replace(trace, intents=np.roll(trace.intents, 1))
+    item = int(trace.items[0])
+    assert score_parts(runtime, asked, trace, item) != score_parts(runtime, asked, other, item)
+    runtime.contents.reranker_reads -= {"intent"}
+    assert score_parts(runtime, asked, trace, item) == score_parts(runtime, asked, other, item)
+
+
 def test_why_an_item_is_not_there(runtime, asked):
     far = runtime.item_id(int(runtime.trace(asked).items[30]))
     assert explain(runtime, asked, far).why_not == ("it stands at place 31, and 10 items were asked for",)
