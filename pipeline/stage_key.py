@@ -18,8 +18,9 @@ from configs.schema import Config, DataConfig
 from pipeline.run_folder import FORMAT, RunFolder, sha256
 from pipeline.stage import FRONT, NOISE, TEACHING, Stage
 
-_WHERE = {"towers": ("accelerator", "devices", "nodes", "strategy")}
-"""Settings that say where a stage runs and not what comes out: a training may go on with more ranks, or fewer."""
+_ASIDE = {"towers": ("accelerator", "devices", "nodes", "strategy"), "ranking": ("max_minutes",)}
+"""Settings that say where a stage runs or what it may cost, and not what comes out: a training may go on with more
+ranks, or fewer, and a reranker that is trained stays so when the time allowed is raised for another."""
 
 
 def stage_key(stage: Stage, config: Config, run: RunFolder) -> str:
@@ -69,7 +70,7 @@ def settings_of(stage: Stage, config: Config) -> dict[str, Any]:
         section, _, setting = name.partition(".")
         chosen[name] = whole[section][setting] if setting else whole[section]
         if not setting:
-            chosen[name] = {key: value for key, value in chosen[name].items() if key not in _WHERE.get(section, ())}
+            chosen[name] = {key: value for key, value in chosen[name].items() if key not in _ASIDE.get(section, ())}
     return chosen
 
 

@@ -24,6 +24,16 @@ def test_where_a_training_runs_is_no_part_of_what_it_is(config):
     assert stage_key(towers, config, run) != before
 
 
+def test_what_a_reranker_may_cost_is_no_part_of_what_it_is(config):
+    ranker = Stage("train-ranker", ("ranking",), ())
+    run = RunFolder(Path(config.run.folder))
+    before = stage_key(ranker, config, run)
+    config.ranking.max_minutes *= 2
+    assert stage_key(ranker, config, run) == before
+    config.ranking.layers += 1
+    assert stage_key(ranker, config, run) != before
+
+
 def test_every_stage_names_settings_and_stages_that_exist(config):
     names: list[str] = []
     for stage in STAGES:
