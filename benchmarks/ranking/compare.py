@@ -26,6 +26,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BertForSequenceClassification
 
 from learning.encoder_folder import find_encoder
+from learning.hardware import number_format
 from ranking.full_attention import PairCrossEncoder, score_pairs
 from ranking.packed_graph import PairGraph, export_pairs
 from ranking.pairs import PairTokenizer
@@ -90,11 +91,12 @@ def build_ways(model: Path, folder: Path) -> dict[str, Way]:
 
         return score
 
+    # Where the processor does not multiply bf16 it is emulated, and slower than all else.
+    precisions = dict.fromkeys(("fp32", number_format("auto", "cpu")))
     return {
         _THEIRS: predict(32),
         "predict, batch 100": predict(100),
-        "torch, fp32": by_torch("fp32"),
-        "torch, bf16": by_torch("bf16"),
+        **{f"torch, {precision}": by_torch(precision) for precision in precisions},
         **{name: by_graph(graph) for name, graph in graphs.items()},
     }
 
