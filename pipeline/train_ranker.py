@@ -120,6 +120,7 @@ def _batches(ranker: Ranker, config: Config, examples: Examples, training: Train
         training.gains,
         tokens=ranker.cross_encoder.training_tokens(examples),
         tokens_per_batch=config.ranking.tokens_per_batch,
+        batch_lists=config.ranking.batch_lists,
         seed=config.run.seed,
         done=done,
     )
@@ -132,6 +133,7 @@ def speed_of(ranker: Ranker, config: Config, examples: Examples, training: Train
         examples,
         training.gains,
         tokens_per_batch=config.ranking.tokens_per_batch,
+        batch_lists=config.ranking.batch_lists,
         precision=config.ranking.precision,
     )
 

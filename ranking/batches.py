@@ -128,6 +128,7 @@ class TrainingBatches:
         *,
         tokens: NDArray[np.int64],
         tokens_per_batch: int,
+        batch_lists: int,
         seed: int,
         rank: int = 0,
         ranks: int = 1,
@@ -139,14 +140,15 @@ class TrainingBatches:
             examples: the lists.
             gains: ``[requests, length]``.
             tokens: ``[requests]``, what the model reads of each.
-            tokens_per_batch: padded tokens in a batch; a list is never cut.
+            tokens_per_batch: padded tokens in a batch, at most; a list is never cut.
+            batch_lists: lists in a batch, at most.
             seed: of the order.
             rank: of this process.
             ranks: processes that train together; in each step every one reads a batch of its own.
             done: steps of an earlier training of these lists that this one goes on from.
         """
         self._examples, self._gains, self._tokens = examples, gains, tokens
-        self._tokens_per_batch, self._seed = tokens_per_batch, seed
+        self._tokens_per_batch, self._batch_lists, self._seed = tokens_per_batch, batch_lists, seed
         self._rank, self._ranks = rank, ranks
         self._epoch, self._skipped = 0, done
         while self._skipped >= len(self.rows(self._epoch)) > 0:
@@ -172,10 +174,12 @@ class TrainingBatches:
         draw = np.random.default_rng([self._seed, epoch])
         lengths = self._tokens
         order = draw.permutation(len(lengths))
-        stride = max(1, _SHUFFLED_TOGETHER * self._tokens_per_batch // int(lengths.max()))
+        most = min(self._batch_lists, max(1, self._tokens_per_batch // int(lengths.max())))
+        stride = _SHUFFLED_TOGETHER * most
         batches = [
-            chunk[np.array(batch)]
+            chunk[np.array(batch[place : place + self._batch_lists])]
             for chunk in (order[start : start + stride] for start in range(0, len(order), stride))
             for batch in token_batches(lengths[chunk].tolist(), self._tokens_per_batch)
+            for place in range(0, len(batch), self._batch_lists)
         ]
         return [batches[place] for place in draw.permutation(len(batches))]

@@ -99,7 +99,13 @@ def reading_tokens(ranker: Ranker, examples: Examples) -> int:
 
 
 def measure_speed(
-    ranker: Ranker, examples: Examples, gains: NDArray[np.float32], *, tokens_per_batch: int, precision: str
+    ranker: Ranker,
+    examples: Examples,
+    gains: NDArray[np.float32],
+    *,
+    tokens_per_batch: int,
+    batch_lists: int,
+    precision: str,
 ) -> Speed:
     """Time a little reading and training; the weights and the random state stay as they were.
 
@@ -107,15 +113,18 @@ def measure_speed(
         ranker: on the device that will work.
         examples: some of the real lists.
         gains: theirs.
-        tokens_per_batch: padded tokens in a batch.
+        tokens_per_batch: padded tokens in a batch, at most.
+        batch_lists: lists in a training batch, at most.
         precision: ``auto``, ``fp32`` or ``bf16``.
     """
-    size = max(1, tokens_per_batch // int(ranker.cross_encoder.training_tokens(examples).max()))
+    fitting = max(1, tokens_per_batch // int(ranker.cross_encoder.training_tokens(examples).max()))
+    size = min(batch_lists, fitting)
     starts = range(0, max(1, min(len(examples), size * (_MEASURED_BATCHES + 1)) - size + 1), size)
     batches = [np.arange(start, min(start + size, len(examples))) for start in starts]
+    read = examples.of(np.arange(min(len(examples), fitting * (_MEASURED_BATCHES + 1))))
     with torch.random.fork_rng(devices=[]):
         training = _training_speed(ranker, examples, gains, batches, precision)
-        reading = _reading_speed(ranker, examples.of(np.concatenate(batches)), tokens_per_batch, precision)
+        reading = _reading_speed(ranker, read, tokens_per_batch, precision)
     ranker.zero_grad(set_to_none=True)
     return Speed(reading, training)
 

@@ -76,8 +76,11 @@ class RankingConfig:
     """Peak learning rate of the numeric features and the score heads."""
     weight_decay: float = 0.01
     """AdamW's decay; biases and norms are exempt."""
+    batch_lists: int = 2
+    """Lists of a training step, at most; each process reads as many. It decides how many steps an epoch has, which
+    cheaper ``attention`` would otherwise take away (benchmarks/ranking)."""
     tokens_per_batch: int = 4096
-    """Padded tokens in a batch; a request with its candidates is never cut."""
+    """Padded tokens in a batch, which bounds memory; a request with its candidates is never cut."""
     precision: str = "auto"
     """``fp32``, ``bf16`` (autocast) or ``auto``: bf16 where the hardware multiplies it."""
     checkpoint_steps: int = 200
@@ -104,8 +107,8 @@ class RankingConfig:
         one_of("ranking", self, "precision", PRECISIONS)
         some_of("ranking", self, "reads", RANKER_READS)
         at_least("ranking", self, 1, ("layers", "depth", "list_depth", "train_requests", "item_tokens", "width"))
-        at_least("ranking", self, 1, ("context_tokens", "epochs", "tokens_per_batch", "fit_users", "gate_users"))
-        at_least("ranking", self, 1, ("checkpoint_steps",))
+        at_least("ranking", self, 1, ("context_tokens", "epochs", "batch_lists", "tokens_per_batch"))
+        at_least("ranking", self, 1, ("checkpoint_steps", "fit_users", "gate_users"))
         at_least("ranking", self, 2, ("list_length",))
         at_least("ranking", self, 0, ("number_steps", "weight_decay"))
         above("ranking", self, 0, ("number_learning_rate", "learning_rate", "head_learning_rate", "max_minutes"))

@@ -29,10 +29,12 @@ def test_an_epoch_has_every_list_once_within_the_budget(ranker, describe):
     examples = describe(np.sort(items)[:, ::-1], ["red " * n for n in draw.integers(1, 9, 200)])
     tokens = ranker.cross_encoder.training_tokens(examples)
     gains = np.zeros(items.shape, np.float32)
-    batches = TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=64, seed=3)
-    rows = batches.rows(0)
-    assert sorted(np.concatenate(rows).tolist()) == list(range(200))
-    assert all(tokens[batch].max() * len(batch) <= 64 for batch in rows)
+    for most, longest in ((9, 5), (3, 3)):
+        batches = TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=64, batch_lists=most, seed=3)
+        rows = batches.rows(0)
+        assert sorted(np.concatenate(rows).tolist()) == list(range(200))
+        assert all(tokens[batch].max() * len(batch) <= 64 for batch in rows)
+        assert max(len(batch) for batch in rows) == longest
 
 
 def test_seed_and_epoch_alone_decide_the_order(describe):
@@ -40,7 +42,7 @@ def test_seed_and_epoch_alone_decide_the_order(describe):
 
     def build():
         gains, tokens = np.zeros((50, 1), np.float32), np.full(50, 7)
-        return TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=40, seed=3)
+        return TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=40, batch_lists=9, seed=3)
 
     first, again = build(), build()
     seen = [[batch.context_ids.shape for batch in first] for _ in range(2)]
@@ -54,7 +56,7 @@ def test_steps_that_are_done_are_not_read_again(describe):
 
     def build(done=0):
         gains, tokens = np.arange(50, dtype=np.float32)[:, None], np.full(50, 7)
-        return TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=40, seed=3, done=done)
+        return TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=40, batch_lists=9, seed=3, done=done)
 
     whole = build()
     order = [batch.gains[:, 0].tolist() for _ in range(3) for batch in whole]

@@ -27,7 +27,7 @@ def test_measuring_changes_neither_weights_nor_the_random_state(ranker, describe
     torch.manual_seed(5)
     examples = describe([[0, 1]] * 20, ["red"] * 20)
     gains = np.tile(np.array([[1, 0]], np.float32), (20, 1))
-    speed = measure_speed(ranker, examples, gains, tokens_per_batch=40, precision="fp32")
+    speed = measure_speed(ranker, examples, gains, tokens_per_batch=40, batch_lists=4, precision="fp32")
     assert torch.rand(1) == expected
     assert speed.reading > 0
     assert speed.training > 0

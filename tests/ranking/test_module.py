@@ -31,6 +31,7 @@ def fit(ranker, examples, gains, epochs, tokens_per_batch=120):
         gains,
         tokens=ranker.cross_encoder.training_tokens(examples),
         tokens_per_batch=tokens_per_batch,
+        batch_lists=len(examples),
         seed=0,
     )
     ranker.steps = epochs * len(batches.rows(0))

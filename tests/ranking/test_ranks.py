@@ -67,7 +67,9 @@ def test_ranks_share_an_epochs_lists_and_have_equally_many_steps():
     examples, gains = lists()
     tokens = np.array([30, 29, 28, 27, 26])
     dealt = [
-        TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=60, seed=1, rank=rank, ranks=2).rows(0)
+        TrainingBatches(
+            examples, gains, tokens=tokens, tokens_per_batch=60, batch_lists=9, seed=1, rank=rank, ranks=2
+        ).rows(0)
         for rank in range(2)
     ]
     assert len(dealt[0]) == len(dealt[1])
