@@ -26,15 +26,17 @@ _SHARD = 65_536
 """Texts that are encoded and cached together: what a cut-off run loses, and what is in memory, at most."""
 
 
-def token_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+def token_batches(lengths: Sequence[int], tokens_per_batch: int, most: int | None = None) -> Iterator[list[int]]:
     """Yield rows in batches of nearly equal length, of at most ``tokens_per_batch`` padded tokens each.
 
-    A text longer than the budget comes alone. Longest first, so that too large a budget fails at once.
+    A batch has ``most`` rows at most, where that is given. A text longer than the budget comes alone. Longest first, so
+    that too large a budget fails at once.
     """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     start = 0
     while start < len(order):
         rows = max(1, tokens_per_batch // max(1, lengths[order[start]]))
+        rows = rows if most is None else min(rows, most)
         yield order[start : start + rows]
         start += rows
 

@@ -177,9 +177,8 @@ class TrainingBatches:
         most = min(self._batch_lists, max(1, self._tokens_per_batch // int(lengths.max())))
         stride = _SHUFFLED_TOGETHER * most
         batches = [
-            chunk[np.array(batch[place : place + self._batch_lists])]
+            chunk[np.array(batch)]
             for chunk in (order[start : start + stride] for start in range(0, len(order), stride))
-            for batch in token_batches(lengths[chunk].tolist(), self._tokens_per_batch)
-            for place in range(0, len(batch), self._batch_lists)
+            for batch in token_batches(lengths[chunk].tolist(), self._tokens_per_batch, self._batch_lists)
         ]
         return [batches[place] for place in draw.permutation(len(batches))]

@@ -37,6 +37,13 @@ def test_an_epoch_has_every_list_once_within_the_budget(ranker, describe):
         assert max(len(batch) for batch in rows) == longest
 
 
+def test_no_step_is_short_of_lists_where_the_budget_holds_one_more(describe):
+    examples = describe([[0]] * 48, ["red"] * 48)
+    gains, tokens = np.zeros((48, 1), np.float32), np.full(48, 7)
+    batches = TrainingBatches(examples, gains, tokens=tokens, tokens_per_batch=21, batch_lists=2, seed=3)
+    assert [len(rows) for rows in batches.rows(0)] == [2] * 24
+
+
 def test_seed_and_epoch_alone_decide_the_order(describe):
     examples = describe([[0]] * 50, ["red"] * 50)
 
