@@ -40,7 +40,7 @@ from pipeline.resampling import resampling
 from pipeline.run_folder import RunFolder
 from pipeline.run_stages import run_stages
 from pipeline.stage import NAMES, Stage
-from pipeline.stage_key import stage_key
+from pipeline.stage_key import settings_of, stage_key
 from pipeline.train_ranker import NOTHING_TO_LEARN, judge_half
 from ranking.cost import Cost
 from ranking.front import BLENDED, Point, Shape, choose_point
@@ -49,7 +49,7 @@ from ranking.request_cost import RequestCost, first_candidates, median_cost, tim
 
 TIMED_REQUESTS, ROUNDS = 10, 5
 """Requests that are scored one by one in a round, and rounds: a point's cost is the median over these."""
-_PLAIN: dict[str, Any] = {"attention": "context_once", "depth": 1, "max_minutes": 1.0}
+_PLAIN: dict[str, Any] = {"attention": "context_once", "depth": 1}
 """Settings that a point does not take from the config, beside ``layers``, and what they are for the key of the work."""
 _STAGES = NAMES[: NAMES.index("retrieve") + 1]
 _MEASURED = Stage(
@@ -97,7 +97,7 @@ def measure_front(config: Config, asked: Asked, say: Callable[[str], None]) -> d
 
 
 def _key(config: Config, run: RunFolder) -> str:
-    """Return the hash of what decides what a point would measure, whatever the config's own point and limit are."""
+    """Return the hash of what decides what a point would measure, whatever the config's own point is."""
     ranking = replace(config.ranking, **_PLAIN, layers=config.ranking.frozen_layers + 1)
     return stage_key(_MEASURED, replace(config, ranking=ranking), run)
 
@@ -220,7 +220,8 @@ def _ask_gate(bench: Bench, point: Point, weight: float) -> Verdict:
 def _terms(bench: Bench) -> dict[str, Any]:
     """Return on which terms the front was measured."""
     config, device = bench.config, working_device()
-    settings = {name: value for name, value in asdict(config.ranking).items() if name not in {*_PLAIN, "layers"}}
+    ranking = settings_of(_MEASURED, config)["ranking"]
+    settings = {name: value for name, value in ranking.items() if name not in {*_PLAIN, "layers"}}
     return {
         "dataset": config.run.name,
         "protocol": MAIN,

@@ -14,12 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from commerce.durable import write_atomic
-from commerce.intervals import Interval, bootstrap, paired
+from commerce.intervals import bootstrap, paired
 from commerce.metrics import Relevant, find, ndcg
 from commerce.records import Requests, read_ranked
 from learning.hardware import machine
@@ -29,7 +30,8 @@ from pipeline.stage import NAMES
 from pipeline.takeover import take_over
 
 _STAGES = NAMES[: NAMES.index("rank") + 1]
-_CUT, _RESAMPLES, _CONFIDENCE = 10, 1000, 0.95
+_CUT = 10
+_PRECISION: dict[str, Any] = {"resamples": 1000, "confidence": 0.95, "seed": 0}
 ONCE, FULL = "context_once", "full"
 
 
@@ -92,28 +94,23 @@ def _ndcg(run: Run, asked: Requests) -> NDArray[np.float64]:
     return ndcg(find(listed, Relevant(asked.offsets, asked.items, asked.gains)), _CUT)
 
 
-def _row(values: NDArray[np.float64], users: NDArray[np.integer]) -> dict[str, object]:
+def _row(values: NDArray[np.float64], users: NDArray[np.integer]) -> dict[str, Any]:
     """Return what is told of the requests of one shop or all; ``values`` ``[2, requests]``, full first."""
-    options = {"resamples": _RESAMPLES, "confidence": _CONFIDENCE, "seed": 0}
-    each = [bootstrap(value, users, **options) for value in values]  # type: ignore[arg-type]
-    apart: Interval = paired(values[1], values[0], users, **options)  # type: ignore[arg-type]
+    full, once = values
     return {
         "requests": len(users),
         "users": len(np.unique(users)),
-        FULL: each[0].as_dict(),
-        ONCE: each[1].as_dict(),
-        f"{ONCE} - {FULL}": apart.as_dict(),
+        FULL: bootstrap(full, users, **_PRECISION).as_dict(),
+        ONCE: bootstrap(once, users, **_PRECISION).as_dict(),
+        f"{ONCE} - {FULL}": paired(once, full, users, **_PRECISION).as_dict(),
     }
 
 
-def _say(rows: list[dict[str, object]]) -> None:
+def _say(rows: list[dict[str, Any]]) -> None:
     print(f"| seed | requests | users | {FULL} | {ONCE} | {ONCE} - {FULL} |")
     print("|---|---|---|---|---|---|")
     for row in rows:
         full, once, apart = row[FULL], row[ONCE], row[f"{ONCE} - {FULL}"]
-        assert isinstance(full, dict)
-        assert isinstance(once, dict)
-        assert isinstance(apart, dict)
         said = f"{apart['value']:+.4f} ({apart['low']:+.4f} to {apart['high']:+.4f})"
         print(
             f"| {row['seed']} | {row['requests']:,} | {row['users']:,} | {full['value']:.4f} | {once['value']:.4f} "
