@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,14 @@ def test_measuring_changes_neither_weights_nor_the_random_state(ranker, describe
     assert speed.training > 0
     assert all(torch.equal(before[name], value) for name, value in ranker.state_dict().items())
     assert all(parameter.grad is None for parameter in ranker.parameters())
+
+
+def test_the_speed_of_training_counts_the_optimisers_steps(ranker, describe, monkeypatch):
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: time.sleep(0.05))
+    examples = describe([[0, 1]] * 4, ["red"] * 4)
+    gains = np.tile(np.array([[1, 0]], np.float32), (4, 1))
+    speed = measure_speed(ranker, examples, gains, tokens_per_batch=400, batch_lists=1, precision="fp32")
+    assert speed.training < ranker.cross_encoder.training_tokens(examples).max() / 0.05
 
 
 def test_reading_counts_each_context_and_item_once_and_a_token_a_candidate(ranker, describe):
