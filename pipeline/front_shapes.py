@@ -17,8 +17,8 @@ from configs.schema import Config
 from learning.hardware import working_device
 from pipeline.front_grid import config_of
 from pipeline.ranker_lists import Training, write_training
+from pipeline.ranker_training import build_ranker, expected_cost, fit_ranker, speed_of
 from pipeline.ranking_inputs import MAIN, RankingInputs, actions_of, candidates_file, filters_seen, relevant_of
-from pipeline.train_ranker import build_ranker, expected_cost, fit_ranker, speed_of
 from ranking.batches import Examples
 from ranking.cost import Cost, Speed
 from ranking.front import Point, Shape

@@ -293,3 +293,9 @@ def _profiles(prepared: Path) -> list[str]:
     folder = prepared / "users_features"
     arrays = [np.load(folder / f"{name}.npy") for name in ("categorical", "numeric", "numeric_mask")]
     return [profile_text(known_features(vocabulary, *row)) for row in zip(*arrays, strict=True)]
+
+
+def protocols_of(run: RunFolder) -> list[str]:
+    """Return the protocols that ``retrieve`` wrote candidates for."""
+    folder = run.stage("retrieve")
+    return [name for name in PROTOCOLS if (folder / f"{candidates_file('validation', name)}.parquet").is_file()]

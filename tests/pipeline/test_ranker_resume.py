@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import train_ranker as module
+from pipeline import ranker_training as module
 from pipeline.front import measure_front
 from pipeline.front_grid import Asked
 from pipeline.run_folder import RunFolder

@@ -114,7 +114,7 @@ def test_every_switch_reaches_the_training(run, tmp_path, settings, moves):
         config = build_config(run, fit_users=20, gate_users=20, train_requests=60, epochs=2, **changes)
         patch = pytest.MonkeyPatch()
         kept = []
-        patch.setattr("pipeline.train_ranker.merge_inserted", lambda ranker, kept=kept: kept.append(ranker))
+        patch.setattr("pipeline.ranker_training.merge_inserted", lambda ranker, kept=kept: kept.append(ranker))
         run_stage(beside(run, tmp_path / name), config, "train-ranker", train_ranker)
         patch.undo()
         weights.append(kept[0].cross_encoder.heads.text.weight.detach())
