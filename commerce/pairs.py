@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from commerce.checks import Checked, absent, part, refuse_empty
 from commerce.files import find_files, read_files
 from commerce.mapping import nearest, overlooked_columns, rename_columns, require_columns
-from commerce.plain_text import plain
+from commerce.plain_text import narrow, plain
 from commerce.splits import drawn_by_hash, share_by_hash
 from commerce.texts import item_text, text_columns
 from configs.errors import InputError
@@ -164,7 +164,7 @@ def lay_pairs(good: ir.Table, settings: RelevanceConfig, seed: int) -> Pairs:
     keys = [plain(row["query"]) for row in rows]
     firsts: dict[str, str] = {}
     for key, row in zip(keys, rows, strict=True):
-        firsts.setdefault(key, " ".join(row["query"].split()))
+        firsts.setdefault(key, " ".join(narrow(row["query"]).split()))
     distinct = list(firsts)
     codes = {key: code for code, key in enumerate(distinct)}
     query = np.array([codes[key] for key in keys], dtype=np.int32)

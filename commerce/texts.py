@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from commerce.plain_text import narrow
+
 
 def item_text(row: Mapping[str, Any], columns: Sequence[str]) -> str:
     """Join the columns of ``row`` that hold something, in order.
 
-    An entry ``a|b`` takes b where a is empty. White space is collapsed.
+    An entry ``a|b`` takes b where a is empty. White space is collapsed, full-width letters become plain ones.
     """
     parts = (next(filter(None, (_clean(row.get(name)) for name in entry.split("|"))), "") for entry in columns)
     return " ".join(part for part in parts if part)
@@ -27,4 +29,4 @@ def leaf_category(path: Any) -> str:
 
 def _clean(value: Any) -> str:
     # NaN, as pandas writes an absent text, is the only value that differs from itself.
-    return "" if value is None or value != value else " ".join(str(value).split())
+    return "" if value is None or value != value else " ".join(narrow(str(value)).split())

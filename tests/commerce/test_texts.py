@@ -14,6 +14,10 @@ def test_an_alternative_is_taken_where_the_first_is_empty():
     assert text_columns(["title|short", "brand"]) == ["title", "short", "brand"]
 
 
+def test_an_encoder_that_knows_no_full_width_letters_reads_plain_ones():
+    assert item_text({"title": "连衣裙，Ｍ码\u3000２０２４"}, ["title"]) == "连衣裙，M码 2024"
+
+
 def test_the_leaf_is_the_last_level():
     assert leaf_category("Food > Tea > Green") == "Green"
     assert leaf_category("Food") == "Food"
