@@ -97,7 +97,9 @@ def point_costs(bench: Bench, shape: Shape, depths: tuple[int, ...]) -> dict[Poi
 def _faster(known: Speed | None, now: Speed) -> Speed:
     if known is None:
         return now
-    return Speed(max(known.reading, now.reading), max(known.training, now.training))
+    # A note from before numbers were timed says 0.
+    numbers = min(known.numbers or now.numbers, now.numbers)
+    return Speed(max(known.reading, now.reading), max(known.training, now.training), numbers)
 
 
 def is_measured(bench: Bench, shape: Shape, depth: int) -> bool:

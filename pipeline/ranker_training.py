@@ -107,7 +107,7 @@ def expected_cost(ranker: Ranker, inputs: RankingInputs, config: Config, example
         part: round(model.reading_tokens(requests, context, requests * ranking.depth, an_item, items))
         for part, requests in parts.items()
     }
-    return Cost(tokens, speed)
+    return Cost(tokens, speed, ranking.number_steps)
 
 
 def fit_ranker(ranker: Ranker, config: Config, examples: Examples, training: Training, out: Path, scratch: Path) -> str:

@@ -6,6 +6,8 @@ must not be refused for a bad second.
 
 from __future__ import annotations
 
+import copy
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from learning.hardware import autocast
 from ranking.batches import Examples, make_batch
 from ranking.module import Ranker
 from ranking.rerank import score_lists
+from ranking.warm_up import fit_numbers
 
 _MEASURED_BATCHES = 5
 """Batches timed of each kind, after one that warms up."""
@@ -27,10 +30,14 @@ _MEASURED_BATCHES = 5
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens per second on this machine."""
+    """How fast this machine works."""
 
     reading: float
+    """Tokens per second."""
     training: float
+    """Tokens per second, steps of the optimiser included."""
+    numbers: float = 0.0
+    """Seconds of a step that fits the heads to the numeric features of all lists."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,15 @@ class Cost:
     tokens: Mapping[str, int]
     """Part -> tokens; ``training`` counts every epoch."""
     speed: Speed
+    number_steps: int = 0
+    """Steps that fit the heads to the numeric features."""
 
     @property
     def minutes(self) -> float:
         """Of all parts together."""
         read = sum(count for part, count in self.tokens.items() if part != "training")
-        return (self.tokens.get("training", 0) / self.speed.training + read / self.speed.reading) / 60
+        training = self.tokens.get("training", 0) / self.speed.training + self.number_steps * self.speed.numbers
+        return (training + read / self.speed.reading) / 60
 
     def line(self) -> str:
         """Return the announcement for a person."""
@@ -125,7 +135,8 @@ def measure_speed(
     with torch.random.fork_rng(devices=[]):
         training = _training_speed(ranker, examples, gains, batches, precision)
         reading = _reading_speed(ranker, read, tokens_per_batch, precision)
-    return Speed(reading, training)
+        numbers = _seconds_of_numbers(ranker, examples, gains)
+    return Speed(reading, training, numbers)
 
 
 def _reading_speed(ranker: Ranker, examples: Examples, tokens_per_batch: int, precision: str) -> float:
@@ -134,6 +145,15 @@ def _reading_speed(ranker: Ranker, examples: Examples, tokens_per_batch: int, pr
         started = time.perf_counter()
         score_lists(ranker, examples, tokens_per_batch=tokens_per_batch, precision=precision)
         best = max(best, reading_tokens(ranker, examples) / (time.perf_counter() - started))
+    return best
+
+
+def _seconds_of_numbers(ranker: Ranker, examples: Examples, gains: NDArray[np.float32]) -> float:
+    heads, best = copy.deepcopy(ranker.cross_encoder.heads).cpu(), math.inf
+    for _ in range(2):
+        started = time.perf_counter()
+        fit_numbers(heads, examples, gains, steps=1, learning_rate=0.0, weight_decay=0.0, loss=ranker.hparams["loss"])
+        best = min(best, time.perf_counter() - started)
     return best
 
 
@@ -153,8 +173,8 @@ def _training_speed(
             loss = ranker.loss(type(batch)(*(part.to(device) for part in batch)))
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(ranker.parameters(), 1.0)
-        for weight, copy in copied.items():
-            copy.grad = weight.grad
+        for weight, own in copied.items():
+            own.grad = weight.grad
         optimizer.step()
         ranker.zero_grad(set_to_none=True)
         loss.item()  # waits for an asynchronous device

@@ -120,7 +120,7 @@ def test_other_settings_are_another_measurement(measured, planted):
 
 
 def test_too_costly_points_are_refused_with_their_estimate(planted, tmp_path, monkeypatch):
-    speeds = iter([Speed(100.0, 100.0), Speed(2e4, 5e3), Speed(300.0, 1e4)])
+    speeds = iter([Speed(100.0, 100.0, 0.1), Speed(2e4, 5e3, 0.3), Speed(300.0, 1e4, 0.2)])
     monkeypatch.setattr("pipeline.front_shapes.speed_of", lambda *parts: next(speeds))
     run = beside(planted, tmp_path)
     grid, said = Asked(attentions=["full"], layers=[1], depths=[2, 10]), []
@@ -135,8 +135,9 @@ def test_too_costly_points_are_refused_with_their_estimate(planted, tmp_path, mo
     bench = Bench(config, RankingInputs.open(run, config), run.root / "scratch" / "front", 10)
     point_costs(bench, Shape("full", 1), (2,))
     low, high = (cost.minutes for cost in point_costs(bench, Shape("full", 1), (2, 10)).values())
-    assert json.loads((bench.folder / "full-1.speed.json").read_text()) == {"reading": 2e4, "training": 1e4}
-    monkeypatch.setattr("pipeline.front_shapes.speed_of", lambda *parts: Speed(1.0, 1.0))
+    noted = json.loads((bench.folder / "full-1.speed.json").read_text())
+    assert noted == {"reading": 2e4, "training": 1e4, "numbers": 0.1}
+    monkeypatch.setattr("pipeline.front_shapes.speed_of", lambda *parts: Speed(1.0, 1.0, 1.0))
     config.ranking.max_minutes = (low + high) / 2
     found = measure_front(config, grid, said.append)
     assert [(p["depth"], p["minutes"]) for p in found["refused"]] == [(10, round(high, 2))]

@@ -16,6 +16,11 @@ def test_minutes_are_tokens_over_speed():
     assert "about 4.0 min" in COST.line()
 
 
+def test_fitting_the_numbers_takes_its_time_too():
+    cost = Cost({"training": 60_000}, Speed(reading=2_000.0, training=500.0, numbers=0.3), number_steps=200)
+    assert cost.minutes == pytest.approx((60_000 / 500 + 200 * 0.3) / 60)
+
+
 def test_too_long_is_refused_with_advice():
     COST.check(4.0, {"depth": 20})
     with pytest.raises(InputError, match=r"about 4\.0 min, but ranking\.max_minutes=3 is allowed.*ranking\.depth=20"):
@@ -33,6 +38,7 @@ def test_measuring_changes_neither_weights_nor_the_random_state(ranker, describe
     assert torch.rand(1) == expected
     assert speed.reading > 0
     assert speed.training > 0
+    assert speed.numbers > 0
     assert all(torch.equal(before[name], value) for name, value in ranker.state_dict().items())
     assert all(parameter.grad is None for parameter in ranker.parameters())
 
