@@ -13,6 +13,8 @@ import random
 import re
 from collections.abc import Callable
 
+from commerce.plain_text import FULL_WIDTH
+
 _HAN = "\u3400-\u9fff\uf900-\ufaff"
 _UNIT = re.compile(rf"\s+|[{_HAN}]{{1,2}}|[^\s{_HAN}]+")
 _CHINESE = re.compile(rf"[{_HAN}]")
@@ -20,8 +22,6 @@ _CHINESE = re.compile(rf"[{_HAN}]")
 _ROWS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 _LOOK_ALIKE = str.maketrans("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ")
 """Latin letters -> Cyrillic ones that look the same: another code, so another word to any tokenizer."""
-_FULL_WIDTH = 0xFEE0
-"""From an ASCII character to its full-width form, as Chinese and Japanese keyboards type it."""
 _SIMPLIFIED = (
     "机电脑车裤无线蓝红绿黄银铁钢锅灯书笔纸门网丝绸长宽轻软净洁护肤妆儿婴宝贝乐医药养体运动鱼鸡鸭猫鸟龙马"
     "叶饼汤盐酱钟镜链环锁风热冻湿单双对号码块条个张盘帘柜砖画图声响听视频数键显写学习国东华师爱亲时间质优级"
@@ -133,7 +133,7 @@ def _other_script(unit: str, draw: Callable[[], float]) -> str:
         return unit.translate(_OTHER_FORM)
     if mixed != unit and not wide:
         return mixed
-    return "".join(chr(ord(one) + _FULL_WIDTH) if "!" <= one <= "~" else one for one in unit)
+    return "".join(chr(ord(one) + FULL_WIDTH) if "!" <= one <= "~" else one for one in unit)
 
 
 _CHANGES: dict[str, Callable[[str, Callable[[], float]], str]] = {"typos": _slip, "script": _other_script}

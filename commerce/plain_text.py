@@ -8,14 +8,16 @@ import unicodedata
 _MARKS = str.maketrans(dict.fromkeys("\u2122\u2120", " "))
 """Trade and service mark: to Unicode's NFKC they are the letters TM and SM, which would grow onto the brand's name."""
 
-_NARROW = {ord(one) + 0xFEE0: one for one in string.ascii_letters + string.digits}
+FULL_WIDTH = 0xFEE0
+"""From an ASCII character to its full-width form, as Chinese and Japanese keyboards type it."""
+_NARROW = {ord(one) + FULL_WIDTH: one for one in string.ascii_letters + string.digits}
 
 
 def narrow(text: str) -> str:
     """Return a text with its full-width letters and digits as plain ones, for a pretrained encoder.
 
-    Chinese and Japanese keyboards type them, and vocabularies know none: a word that has one is an unknown word. Of
-    full-width punctuation Chinese vocabularies know much, so it stays.
+    Vocabularies know none of them: a word that has one is an unknown word. Of full-width punctuation Chinese
+    vocabularies know much, so it stays.
     """
     return text.translate(_NARROW)
 

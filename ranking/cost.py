@@ -117,7 +117,7 @@ def measure_speed(
     batch_lists: int,
     precision: str,
 ) -> Speed:
-    """Time a little reading and training; the weights and the random state stay as they were.
+    """Time a little reading, training and fitting of the numbers; the weights and the random state stay as they were.
 
     Args:
         ranker: on the device that will work.
